@@ -1,0 +1,132 @@
+"""What was recorded of one trial: the only input of the checks. All times are CLOCK_MONOTONIC seconds of the engine's machine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One arrival: when it was due, when it began and ended, and what became of it."""
+
+    scheduled: float
+    started: float
+    ended: float
+    name: str
+    ok: bool
+    status: int
+    """HTTP status, 0 where there was no answer."""
+    error: str
+    """Empty, or what went wrong in a few words."""
+    served_by: str
+    upstreams: tuple[str, ...]
+    """`host/service` of every instance called on behalf of this request, tries that failed included."""
+
+    @property
+    def latency(self) -> float:
+        """Seconds from the scheduled start to the end."""
+        return self.ended - self.scheduled
+
+
+@dataclass(frozen=True, slots=True)
+class LoadBeat:
+    """What the load says of itself every 0.2 s: counts since the previous beat."""
+
+    at: float
+    planned: int
+    not_started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """A holder's copy of one list from this moment on. `entries` is None while the holder could not be read."""
+
+    at: float
+    holder: str
+    list: str
+    entries: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class LookBeat:
+    """How closely a holder was watched since the previous beat: number of looks and the largest gap between two, seconds."""
+
+    at: float
+    holder: str
+    looks: int
+    max_gap: float
+
+
+@dataclass(frozen=True, slots=True)
+class Witnessed:
+    """What something other than the injector saw of a fault on one target."""
+
+    at: float | None
+    """When the claimed effect was first seen; None if it never was."""
+    claim: str
+    """What had to be seen, in words: "new connections get no answer, and the kernel says FROZEN"."""
+    seen: str
+    """What was seen, in words."""
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRecord:
+    """One fault of a trial, from injection to heal."""
+
+    id: str
+    kind: str
+    targets: tuple[str, ...]
+    """Hosts, as `host-2`."""
+    sent: float
+    """When the harness asked for it."""
+    injected: float
+    """When the last member was hit."""
+    members: Mapping[str, float]
+    """Moment of effect by container name."""
+    witness: Witnessed
+    heal_began: float
+    healed: float
+    """When our undo was finished, restarts included."""
+    clean: bool
+    """Whether a look afterwards found nothing of the fault."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, as "the grace ran out, so 2 instances were killed"."""
+
+    @property
+    def skew(self) -> float:
+        """Seconds between the first member hit and the last."""
+        return max(self.members.values()) - min(self.members.values()) if self.members else 0.0
+
+    @property
+    def effective(self) -> bool:
+        """Whether a witness saw the fault take effect."""
+        return self.witness.at is not None
+
+
+@dataclass(frozen=True, slots=True)
+class TrialHistory:
+    """Everything recorded of one trial. A trial that broke off has `broke` set and may lack later parts."""
+
+    scenario: str
+    variant: str
+    index: int
+    seed: str
+    axis: Mapping[str, str]
+    lane: int
+    began: float
+    """When the trial began to wait for steady state."""
+    steady: float | None
+    """When steady state had held for its hold time; None if it never did."""
+    fault: FaultRecord | None
+    recovered: float | None
+    """Start of the first stretch after heal that stayed steady for the hold time; None if there was none."""
+    ended: float
+    requests: Sequence[Request] = ()
+    load_beats: Sequence[LoadBeat] = ()
+    looks: Sequence[Look] = ()
+    """Changes in time order; for each holder and list the first one is its state at or before `began`."""
+    look_beats: Sequence[LookBeat] = ()
+    broke: str = ""
+    """Why the trial could not be carried through (the agent vanished, the engine is gone), or empty."""
+    environment: Mapping[str, str] = field(default_factory=dict)
