@@ -152,6 +152,8 @@ class Result(Part):
     """UTC, ISO 8601."""
     seconds: float
     interrupted: bool = False
+    problems: tuple[str, ...] = ()
+    """What broke the campaign off before all its trials were run."""
     engine: EngineFacts
     residue: tuple[Residue, ...] = ()
     scenarios: tuple[ScenarioResult, ...]

@@ -1,0 +1,232 @@
+"""The few things the agent asks of the kernel: cgroups, links, processes. Standard library only; each call is milliseconds.
+
+Every function that changes something first checks that the thing is still the one resolved before the trial (inode,
+interface index, process start time), because ids are reused and the wrong link once took a machine off its network.
+Sources: kernel Documentation/admin-guide/cgroup-v1/freezer-subsystem.rst, cgroup-v2.rst, proc(5), netdevice(7).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import struct
+import time
+from pathlib import Path
+
+CGROUPS = Path("/host/cgroup")
+"""The engine host's cgroup file system, mounted there by the harness."""
+
+_SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFINDEX = 0x8913, 0x8914, 0x8933
+_IFF_UP = 0x1
+_LISTEN = "0A"
+
+
+class KernelError(Exception):
+    """The kernel refused, or the target is no longer what was resolved; the message says which and why."""
+
+
+def own_netns() -> int:
+    """Inode of the agent's own network namespace, which is the engine host's."""
+    return Path("/proc/self/ns/net").stat().st_ino
+
+
+def netns(pid: int) -> int:
+    """Inode of a process's network namespace. Raises KernelError when the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/ns/net").stat().st_ino
+    except OSError as error:
+        raise KernelError(f"process {pid} has no readable network namespace: {error.strerror}") from error
+
+
+def started(pid: int) -> int:
+    """Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), or 0 when it is gone."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return 0
+    fields = stat.rpartition(")")[2].split()
+    return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def cgroup_of(pid: int) -> str:
+    """Folder of a process's freezer cgroup below CGROUPS, as `freezer/docker/ID` (v1) or `docker/ID` (v2)."""
+    try:
+        lines = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
+    except OSError as error:
+        raise KernelError(f"process {pid} is gone") from error
+    unified = ""
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if "freezer" in controllers.split(","):
+            return f"freezer{path}"
+        if not controllers:
+            unified = path.lstrip("/")
+    if not unified:
+        raise KernelError(f"process {pid} is in no cgroup of its own; the agent freezes whole cgroups only")
+    return unified
+
+
+def _freezer(cgroup: str) -> tuple[Path, bool]:
+    """(folder, is it v1)."""
+    folder = CGROUPS / cgroup
+    return folder, cgroup.startswith("freezer/")
+
+
+def freeze(cgroup: str) -> None:
+    """Ask the kernel to freeze every task of a cgroup; `frozen` tells when it has. Raises KernelError."""
+    folder, v1 = _freezer(cgroup)
+    _write(folder / ("freezer.state" if v1 else "cgroup.freeze"), "FROZEN" if v1 else "1")
+
+
+def thaw(cgroup: str) -> None:
+    """Undo `freeze`; a cgroup that is gone or was never frozen is fine."""
+    folder, v1 = _freezer(cgroup)
+    with contextlib.suppress(FileNotFoundError, OSError):
+        (folder / ("freezer.state" if v1 else "cgroup.freeze")).write_text("THAWED" if v1 else "0")
+
+
+def frozen(cgroup: str) -> bool:
+    """Whether the kernel reports every task of the cgroup as frozen; False for a cgroup that is gone."""
+    folder, v1 = _freezer(cgroup)
+    try:
+        if v1:
+            return (folder / "freezer.state").read_text().strip() == "FROZEN"
+        return "frozen 1" in (folder / "cgroup.events").read_text()
+    except OSError:
+        return False
+
+
+def thawed(cgroup: str) -> bool:
+    """Whether nothing of the cgroup is frozen or freezing; True for a cgroup that is gone."""
+    folder, v1 = _freezer(cgroup)
+    try:
+        if v1:
+            return (folder / "freezer.state").read_text().strip() == "THAWED"
+        return (folder / "cgroup.freeze").read_text().strip() == "0"
+    except OSError:
+        return True
+
+
+def processes(cgroup: str) -> list[int]:
+    """Process ids in the cgroup and in those below it; empty when it is gone."""
+    found: list[int] = []
+    for folder in (CGROUPS / cgroup, *(CGROUPS / cgroup).glob("**/")):
+        with contextlib.suppress(OSError):
+            found += [int(pid) for pid in (folder / "cgroup.procs").read_text().split()]
+    return sorted(set(found))
+
+
+def signal_pid(pid: int, start: int, number: int) -> bool:
+    """Send a signal to a process if it is still the one that started at `start`; False if it is gone."""
+    try:
+        handle = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return False
+    try:
+        if started(pid) != start:
+            return False
+        signal.pidfd_send_signal(handle, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(handle)
+    return True
+
+
+def kill_cgroup(cgroup: str, *, limit: float = 2.0) -> bool:
+    """SIGKILL everything in a cgroup, thawing it so that they die. True when it is empty within `limit` seconds."""
+    deadline = time.monotonic() + limit
+    while True:
+        pids = processes(cgroup)
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        thaw(cgroup)
+        if not pids:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.002)
+
+
+def links(pid: int) -> list[tuple[str, int]]:
+    """Host-side (name, index) of each veth pair of the process's network namespace.
+
+    Raises KernelError for a target in the host's own namespace, and for a link whose other end cannot be proven to be
+    in the target.
+    """
+    if netns(pid) == own_netns():
+        raise KernelError("the target shares the engine host's own network; it is never touched")
+    inside = Path(f"/proc/{pid}/root/sys/class/net")
+    try:
+        names = [name for name in os.listdir(inside) if name != "lo"]
+        ends = [(int((inside / n / "ifindex").read_text()), int((inside / n / "iflink").read_text())) for n in names]
+    except OSError as error:
+        raise KernelError(f"the links of process {pid} cannot be read: {error}") from error
+    host = {int(Path(f"/sys/class/net/{n}/ifindex").read_text()): n for n in os.listdir("/sys/class/net")}
+    found = []
+    for index, peer in ends:
+        name = host.get(peer, "")
+        if index == peer or not name or int(Path(f"/sys/class/net/{name}/iflink").read_text()) != index:
+            raise KernelError(f"interface {index} of process {pid} is not a veth with its other end on the host")
+        found.append((name, peer))
+    return sorted(found)
+
+
+def link_is_up(name: str, index: int) -> bool | None:
+    """Whether a host-side link is administratively up; None when it (that very index) no longer exists."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            if _ifindex(control, name) != index:
+                return None
+            return bool(_ifflags(control, name) & _IFF_UP)
+        except OSError:
+            return None
+
+
+def set_link(name: str, index: int, *, up: bool) -> None:
+    """Set a host-side link up or down. Raises KernelError unless it is still the link that was resolved."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
+        try:
+            if _ifindex(control, name) != index:
+                raise KernelError(f"link {name} is another one than before (index {index} expected)")
+            flags = _ifflags(control, name)
+            flags = flags | _IFF_UP if up else flags & ~_IFF_UP
+            fcntl.ioctl(control, _SIOCSIFFLAGS, struct.pack("16sH14x", name.encode(), flags))
+        except OSError as error:
+            raise KernelError(f"link {name} cannot be set {'up' if up else 'down'}: {error.strerror}") from error
+
+
+def _ifindex(control: socket.socket, name: str) -> int:
+    answer = fcntl.ioctl(control, _SIOCGIFINDEX, struct.pack("16sI12x", name.encode(), 0))
+    return int(struct.unpack("16sI12x", answer)[1])
+
+
+def _ifflags(control: socket.socket, name: str) -> int:
+    answer = fcntl.ioctl(control, _SIOCGIFFLAGS, struct.pack("16sH14x", name.encode(), 0))
+    return int(struct.unpack("16sH14x", answer)[1])
+
+
+def listening(pid: int) -> list[int]:
+    """TCP ports that the process's network namespace listens on for others (not only on loopback)."""
+    ports = set()
+    for table, loopback in (("tcp", "7F"), ("tcp6", "")):
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
+                local, state = line.split()[1], line.split()[3]
+                address, _, port = local.partition(":")
+                # The address is little-endian hex: loopback 127.x ends in 7F; ::1 ends in 01000000.
+                lo = address.endswith(loopback) if loopback else address == "0" * 24 + "01000000"
+                if state == _LISTEN and not lo:
+                    ports.add(int(port, 16))
+    return sorted(ports)
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise KernelError(f"{path.name} of {path.parent.name[:12]} cannot be written: {error.strerror}") from error

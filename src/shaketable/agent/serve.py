@@ -1,0 +1,224 @@
+"""The fault agent: one process beside the targets, driven by JSON lines on stdin, answering on stdout.
+
+When stdin closes, for whatever reason, it undoes every fault it holds, ends what the harness gave into its care
+(`ours`), and exits. Requests carry an `id` that the answer repeats; an answer without `id` is an event.
+
+Steps, for faults and their undo alike, are data:
+    {"do": "link", "name": "veth1a2b", "index": 12, "up": false, "members": [...]}
+    {"do": "freeze" | "thaw" | "kill", "cgroup": "freezer/docker/ID", "pid": 41, "start": 9120, "member": "host-2"}
+    {"do": "signal", "pid": 41, "start": 9120, "signal": 15, "member": "host-2"}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from shaketable.agent import kernel
+
+Step = dict[str, Any]
+
+_out = threading.Lock()
+
+
+def emit(message: dict[str, Any]) -> None:
+    """Write one JSON line; a harness that no longer listens is no reason to fail before healing."""
+    data = (json.dumps(message, separators=(",", ":")) + "\n").encode()
+    with _out:
+        try:
+            os.write(1, data)
+        except OSError:
+            return
+
+
+class Agent:
+    """What is held right now: the undo of each fault, and the cgroups to end when the harness goes away."""
+
+    def __init__(self) -> None:
+        self.undo: dict[str, list[Step]] = {}
+        self.ours: set[str] = set()
+
+    def hello(self, _: dict[str, Any]) -> dict[str, Any]:
+        """What this agent can do here."""
+        status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
+        return {
+            "pid": os.getpid(),
+            "capabilities": int(status["CapEff"], 16),
+            "cgroup": "v1" if (kernel.CGROUPS / "freezer").is_dir() else "v2",
+            "now": time.monotonic(),
+        }
+
+    def now(self, _: dict[str, Any]) -> dict[str, Any]:
+        """The engine machine's monotonic clock, seconds."""
+        return {"now": time.monotonic()}
+
+    def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Turn {"pids": {member: pid}} into what steps need, checked against the host's own namespace."""
+        members = {}
+        namespaces = set()
+        links: list[tuple[str, int]] = []
+        ports: list[int] = []
+        for member, pid in request["pids"].items():
+            inode = kernel.netns(pid)
+            if inode not in namespaces:
+                namespaces.add(inode)
+                links += kernel.links(pid)
+                ports += kernel.listening(pid)
+            members[member] = {"pid": pid, "start": kernel.started(pid), "cgroup": kernel.cgroup_of(pid)}
+        return {"members": members, "links": links, "ports": ports, "namespaces": sorted(namespaces)}
+
+    def inject(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out steps; the undo is held from before the first one. A step that fails undoes the others."""
+        fault = request["fault"]
+        self.undo[fault] = request["undo"]
+        at: dict[str, float] = {}
+        try:
+            for step in request["steps"]:
+                carry_out(step)
+                moment = time.monotonic()
+                for member in step.get("members") or [step["member"]]:
+                    at[member] = moment
+        except kernel.KernelError as error:
+            problems = self.heal({"fault": fault})["problems"]
+            return {"error": str(error), "problems": problems}
+        if request.get("grace") is not None:
+            threading.Thread(
+                target=self._enforce_grace, args=(fault, request["steps"], request["grace"]), daemon=True
+            ).start()
+        return {"at": at}
+
+    def _enforce_grace(self, fault: str, steps: list[Step], grace: float) -> None:
+        """After `grace` seconds, kill what was asked to stop and did not, and say so."""
+        deadline = time.monotonic() + grace
+        waiting = {step["member"]: step for step in steps if step["do"] == "signal"}
+        while waiting and time.monotonic() < deadline:
+            waiting = {m: s for m, s in waiting.items() if kernel.started(s["pid"]) == s["start"]}
+            time.sleep(0.005)
+        for step in waiting.values():
+            kernel.signal_pid(step["pid"], step["start"], signal.SIGKILL)
+        emit({"event": "stopped", "fault": fault, "killed": sorted(waiting), "at": time.monotonic()})
+
+    def inspect(self, request: dict[str, Any]) -> dict[str, Any]:
+        """What the kernel says now of members and links, by reads that share nothing with the injection."""
+        members = {
+            name: {
+                "alive": bool(m["start"]) and kernel.started(m["pid"]) == m["start"],
+                "frozen": kernel.frozen(m["cgroup"]),
+                "thawed": kernel.thawed(m["cgroup"]),
+            }
+            for name, m in request["members"].items()
+        }
+        return {"members": members, "links": {n: kernel.link_is_up(n, i) for n, i in request["links"]}, "at": time.monotonic()}
+
+    def heal(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Undo one fault; harmless if it is not held. Answers what could not be undone."""
+        return {"problems": undo_all(self.undo.pop(request["fault"], [])), "at": time.monotonic()}
+
+    def undo_steps(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Carry out undo steps from a journal, for an agent that is gone."""
+        return {"problems": undo_all(request["steps"]), "at": time.monotonic()}
+
+    def care(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Containers, by the pid of their first process, to end when the harness goes away without a word."""
+        self.ours.update(kernel.cgroup_of(pid) for pid in request["pids"])
+        return {}
+
+    def close(self, *, orderly: bool) -> None:
+        """Undo all; without an orderly goodbye also end what is in our care."""
+        for fault in list(self.undo):
+            self.heal({"fault": fault})
+        if not orderly:
+            for cgroup in self.ours:
+                for pid in kernel.processes(cgroup):
+                    kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
+
+
+def carry_out(step: Step) -> None:
+    """One step. Raises kernel.KernelError with the step's target in the message."""
+    do = step["do"]
+    if do == "link":
+        kernel.set_link(step["name"], step["index"], up=step["up"])
+    elif do == "freeze":
+        kernel.freeze(step["cgroup"])
+    elif do == "thaw":
+        kernel.thaw(step["cgroup"])
+        if not kernel.thawed(step["cgroup"]):
+            raise kernel.KernelError(f"{step['member']} is still frozen after a thaw")
+    elif do == "kill":
+        if kernel.started(step["pid"]) != step["start"]:
+            return  # it is gone already, and what may run in its cgroup now is a new life of the container
+        if not kernel.kill_cgroup(step["cgroup"]):
+            raise kernel.KernelError(f"{step['member']} has processes that survive SIGKILL")
+    elif do == "signal":
+        if not kernel.signal_pid(step["pid"], step["start"], step["signal"]):
+            raise kernel.KernelError(f"{step['member']} was already gone before it was signalled")
+    else:
+        raise kernel.KernelError(f"unknown step {do!r}")
+
+
+def undo_all(steps: list[Step]) -> list[str]:
+    """Every undo step, whatever the others did; a link that no longer exists needs no undo. Answers the problems."""
+    problems = []
+    for step in steps:
+        if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
+            continue
+        try:
+            carry_out(step)
+        except kernel.KernelError as error:
+            problems.append(str(error))
+    return problems
+
+
+def lines(descriptor: int = 0) -> Iterator[str]:
+    """Lines of a descriptor until it closes; a stream torn in the middle of a line ends there."""
+    rest = b""
+    while True:
+        try:
+            data = os.read(descriptor, 65536)
+        except OSError:
+            return
+        if not data:
+            return
+        *whole, rest = (rest + data).split(b"\n")
+        for line in whole:
+            yield line.decode()
+
+
+def main() -> None:
+    """Serve until stdin closes or SIGTERM comes, then leave nothing behind."""
+    agent = Agent()
+    operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
+        name: getattr(agent, name)
+        for name in ("hello", "now", "resolve", "inject", "inspect", "heal", "undo_steps", "care")
+    }
+
+    def leave(*_: object) -> None:
+        raise SystemExit
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    orderly = False
+    try:
+        for line in lines():
+            request = json.loads(line)
+            if request["op"] == "bye":
+                orderly = True
+                return
+            try:
+                answer = operations[request["op"]](request)
+            except Exception as error:  # an answer is owed whatever happened, or the harness would wait for it
+                answer = {"error": f"{type(error).__name__}: {error}"}
+            emit({"id": request["id"], **answer})
+    finally:
+        agent.close(orderly=orderly)
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,299 @@
+"""All trials of one command: lanes side by side, a store, a journal and a guard, and at the end a result with nothing left."""
+
+from __future__ import annotations
+
+import itertools
+import queue
+import secrets
+import shutil
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from shaketable.adapters.compose import ComposeProject, compose_version
+from shaketable.adapters.docker_engine import DockerEngine
+from shaketable.adapters.guard_process import Guard
+from shaketable.adapters.images import ensure_tools_image
+from shaketable.adapters.journal import Journal
+from shaketable.adapters.store import RunStore
+from shaketable.checks.judge import judge
+from shaketable.checks.verdict import campaign_verdict, scenario_result
+from shaketable.faults import HOST_FAULTS, HostFault
+from shaketable.model.errors import AgentError, EngineError, ScenarioError, ShakeError, TopologyError
+from shaketable.model.history import TrialHistory
+from shaketable.model.result import EngineFacts, Residue, Result, Trial
+from shaketable.run.agents import AgentKeeper
+from shaketable.run.lane import Lane
+from shaketable.run.loader import LoadedScenario, check_targets
+from shaketable.run.trial import TrialRunner, Work
+
+
+class Progress(Protocol):
+    """Who is told what happens, from several threads."""
+
+    def say(self, text: str) -> None:
+        """A step of the preparation or clean-up."""
+
+    def begin(self, total: int) -> None:
+        """The first trial starts; there will be `total`."""
+
+    def trial(self, variant: str, trial: Trial) -> None:
+        """A trial has its outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the user asked for."""
+
+    command: Literal["run", "prove", "replay"]
+    scenarios: Sequence[LoadedScenario]
+    out: Path
+    trials: int = 1
+    seed: int = 1
+    lanes: int = 1
+    variants: Sequence[str] = ()
+    """Only these; all of a scenario's when empty."""
+    cells: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    """Only these axis values, by axis."""
+    only: Sequence[int] = ()
+    """Only these trial indices."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a campaign came to."""
+
+    result: Result
+    folder: Path
+    histories: Sequence[TrialHistory]
+
+
+def works(loaded: LoadedScenario, variant: str, request: Request) -> list[Work]:
+    """The trials of one variant, cell by cell within each index, so that time favours no cell."""
+    axes = {
+        name: [v for v in values if v in request.cells.get(name, values)]
+        for name, values in loaded.scenario.axes.items()
+    }
+    cells = [dict(zip(axes, values, strict=True)) for values in itertools.product(*axes.values())]
+    name = loaded.scenario.name
+    all_of_them = [
+        Work(name, variant, index * len(cells) + number, cell, f"{request.seed}/{name}/{sorted(cell.items())}/{index}")
+        for index in range(request.trials)
+        for number, cell in enumerate(cells)
+    ]
+    return [work for work in all_of_them if not request.only or work.index in request.only]
+
+
+class Campaign:
+    """Runs a request. `stop` may be set at any time: faults are healed, everything is taken down, and the rest reported."""
+
+    def __init__(
+        self, request: Request, progress: Progress, catalogue: Mapping[str, HostFault] = HOST_FAULTS
+    ) -> None:
+        self.request, self.progress, self.catalogue = request, progress, catalogue
+        self.stop = threading.Event()
+        self.run_id = f"{datetime.now(UTC):%m%d%H%M%S}-{secrets.token_hex(2)}"
+        self._lock = threading.Lock()
+        self._errors: list[ShakeError] = []
+        self._trials: dict[tuple[str, str], list[Trial]] = {}
+        self._histories: list[TrialHistory] = []
+
+    def run(self) -> Finished:
+        """Everything. Raises ScenarioError, EngineError, TopologyError, UsageError; nothing is left behind then."""
+        began, clock = datetime.now(UTC), time.monotonic()
+        engine = DockerEngine()
+        facts = engine.version()
+        image = ensure_tools_image(self.progress.say)
+        hosts = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
+        store = RunStore.create(self.request.out, self.request.scenarios)
+        with self._journaled(engine, image) as (keeper, journal):
+            for loaded in self.request.scenarios:
+                for variant in self._variants(loaded):
+                    self._run_variant(loaded, variant, hosts[loaded.path], engine, keeper, image, store)
+            keeper.leave()
+            residue = self._clean(engine, journal)
+        if self._errors and not self._histories:
+            store.abandon()
+            raise self._errors[0]
+        results = [
+            scenario_result(loaded.scenario, variant, sorted(self._trials.get(key, []), key=lambda t: t.index))
+            for loaded in self.request.scenarios
+            for variant in self._variants(loaded)
+            if (key := (loaded.scenario.name, variant))
+        ]
+        result = Result(
+            run=self.run_id,
+            command=self.request.command,
+            verdict=campaign_verdict(results),
+            proved=all(r.as_expected for r in results) if self.request.command == "prove" else None,
+            seed=self.request.seed,
+            lanes=self.request.lanes,
+            began=began.isoformat(timespec="seconds"),
+            seconds=round(time.monotonic() - clock, 3),
+            interrupted=self.stop.is_set(),
+            engine=EngineFacts(
+                version=facts["version"],
+                api=facts["api"],
+                compose=compose_version(),
+                kernel=facts["kernel"],
+                cgroup=facts["cgroup"],
+                cpus=int(facts["cpus"]),
+            ),
+            residue=tuple(residue),
+            problems=tuple(str(error) for error in self._errors),
+            scenarios=tuple(results),
+        )
+        store.close(result)
+        engine.close()
+        return Finished(result, store.folder, tuple(self._histories))
+
+    def _variants(self, loaded: LoadedScenario) -> list[str]:
+        return [v for v in loaded.scenario.variants if not self.request.variants or v in self.request.variants]
+
+    def _project(self, loaded: LoadedScenario, variant: str, lane: int) -> ComposeProject:
+        return ComposeProject(
+            (loaded.folder / loaded.scenario.topology.compose).resolve(),
+            loaded.scenario.variants[variant].files,
+            f"st-{self.run_id}-{variant}-{lane}",
+            self.run_id,
+            str(lane),
+        )
+
+    def _check(self, loaded: LoadedScenario) -> dict[str, Mapping[str, tuple[str, ...]]]:
+        """Hosts by variant; every compose file is read and every target found before anything starts."""
+        found: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        problems = []
+        for variant in self._variants(loaded):
+            hosts = self._project(loaded, variant, 0).model().hosts
+            problems += check_targets(loaded, sorted(hosts))
+            found[variant] = hosts
+        if problems:
+            raise ScenarioError(sorted(set(problems)))
+        return found
+
+    @contextmanager
+    def _journaled(self, engine: DockerEngine, image: str) -> Iterator[tuple[AgentKeeper, Journal]]:
+        """A journal, a guard and an agent; whatever happens inside, nothing of the run stays on the engine."""
+        journal = Journal.create(self.run_id, image=image)
+        guard = Guard("shaketable.run.guard", self.run_id)
+        try:
+            keeper = AgentKeeper(engine, image, journal)
+            yield keeper, journal
+        except BaseException:
+            self._clean(engine, journal)
+            raise
+        finally:
+            guard.dismiss()
+
+    def _clean(self, engine: DockerEngine, journal: Journal) -> list[Residue]:
+        self.progress.say("cleaning up")
+        try:
+            engine.remove_run(self.run_id)
+            residue = engine.residue(self.run_id)
+        except EngineError as error:
+            hint = f"once the engine is back: shaketable heal --run {self.run_id}"
+            residue = [Residue(what="run", where=f"{self.run_id} ({error.message})", hint=hint)]
+        if residue:
+            journal.abandon()
+        else:
+            journal.finish()
+        return residue
+
+    def _run_variant(
+        self,
+        loaded: LoadedScenario,
+        variant: str,
+        hosts: Mapping[str, Mapping[str, tuple[str, ...]]],
+        engine: DockerEngine,
+        keeper: AgentKeeper,
+        image: str,
+        store: RunStore,
+    ) -> None:
+        todo: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        wanted = works(loaded, variant, self.request)
+        for work in wanted:
+            todo.put(work)
+        if not wanted or self.stop.is_set() or self._errors:
+            return
+        self._project(loaded, variant, 0).build(self.progress.say)
+        locustfile = (loaded.folder / loaded.scenario.load.locustfile).read_text()
+        lanes = [
+            Lane(
+                number,
+                self._project(loaded, variant, number),
+                loaded.scenario,
+                locustfile,
+                engine=engine,
+                keeper=keeper,
+                image=image,
+                run=self.run_id,
+                seed=str(self.request.seed),
+                store=store,
+                logs=store.folder / "logs" / f"{loaded.scenario.name}-{variant}",
+            )
+            for number in range(1, min(self.request.lanes, len(wanted)) + 1)
+        ]
+        self.progress.begin(len(wanted))
+        starting = threading.Lock()
+        threads = [
+            threading.Thread(
+                target=self._work_off, args=(lane, todo, hosts[variant], starting, store), name=f"lane-{lane.number}"
+            )
+            for lane in lanes
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    def _work_off(
+        self,
+        lane: Lane,
+        todo: queue.SimpleQueue[Work],
+        hosts: Mapping[str, tuple[str, ...]],
+        starting: threading.Lock,
+        store: RunStore,
+    ) -> None:
+        """A lane's life. A lane that cannot be brought up ends the campaign; one that a trial left unsteady is rebuilt."""
+        try:
+            while not self.stop.is_set() and not self._errors:
+                try:
+                    work = todo.get_nowait()
+                except queue.Empty:
+                    return
+                if not lane.up:
+                    with starting:  # one after another: side by side they would only starve each other
+                        lane.start(self.progress.say)
+                history = TrialRunner(lane, work, hosts, self.stop, self.catalogue).run()
+                self._keep(lane, history, store)
+                if (history.broke or history.recovered is None) and not self.stop.is_set():
+                    lane.stop()
+        except ShakeError as error:
+            with self._lock:
+                self._errors.append(error)
+        finally:
+            try:
+                lane.stop()
+            except ShakeError as error:
+                with self._lock:
+                    self._errors.append(error)
+
+    def _keep(self, lane: Lane, history: TrialHistory, store: RunStore) -> None:
+        if self.stop.is_set() and history.broke:
+            return  # cut short by the user: not a trial
+        trial = judge(history, lane.scenario)
+        store.trial(history)
+        with self._lock:
+            self._trials.setdefault((history.scenario, history.variant), []).append(trial)
+            self._histories.append(history)
+            self.progress.trial(history.variant, trial)
+
+
+def enough_disk(folder: Path, needed: int = 200_000_000) -> bool:
+    """Whether `folder`'s file system has room for a campaign's record, bytes."""
+    return shutil.disk_usage(folder).free >= needed

@@ -1,0 +1,241 @@
+"""One lane: its own copy of the topology, watched and under load, and what has been recorded of it so far."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from shaketable.adapters.channel import Channel, Message
+from shaketable.adapters.compose import ComposeProject
+from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.store import RunStore
+from shaketable.faults.witness import Probe
+from shaketable.model.errors import AgentError, EngineError, TopologyError
+from shaketable.model.history import LoadBeat, Look, LookBeat, Request
+from shaketable.model.scenario import Scenario
+from shaketable.run.agents import AgentKeeper
+
+_KEEP = 400_000
+"""Rows kept in memory for a trial; the store has them all."""
+
+
+@dataclass(slots=True)
+class Recorded:
+    """Rows of the trial under way, and what was known just before it."""
+
+    requests: deque[Request] = field(default_factory=lambda: deque(maxlen=_KEEP))
+    load_beats: deque[LoadBeat] = field(default_factory=lambda: deque(maxlen=_KEEP))
+    looks: deque[Look] = field(default_factory=lambda: deque(maxlen=_KEEP))
+    look_beats: deque[LookBeat] = field(default_factory=lambda: deque(maxlen=_KEEP))
+    probes: dict[str, Probe] = field(default_factory=dict)
+    """The latest probe of each address."""
+    pending: float | None = None
+    """Scheduled start of the oldest arrival that has not ended, as of the last beat of the load."""
+    errors: list[str] = field(default_factory=list)
+
+    def forget_before(self, moment: float) -> None:
+        """Drop rows that ended before `moment`, keeping each list's last state."""
+        latest: dict[tuple[str, str], Look] = {}
+        while self.looks and self.looks[0].at < moment:
+            look = self.looks.popleft()
+            latest[look.holder, look.list] = look
+        self.looks.extendleft(sorted(latest.values(), key=lambda look: look.at, reverse=True))
+        for rows in (self.load_beats, self.look_beats):
+            while rows and rows[0].at < moment:
+                rows.popleft()
+        while self.requests and self.requests[0].ended < moment:
+            self.requests.popleft()
+
+
+class Lane:
+    """Brings its topology up and down; everything it hears goes to the store and to `recorded`."""
+
+    def __init__(
+        self,
+        number: int,
+        project: ComposeProject,
+        scenario: Scenario,
+        locustfile: str,
+        *,
+        engine: DockerEngine,
+        keeper: AgentKeeper,
+        image: str,
+        run: str,
+        seed: str,
+        store: RunStore,
+        logs: Path,
+    ) -> None:
+        self.number = number
+        self.project = project
+        self.scenario = scenario
+        self.engine = engine
+        self.keeper = keeper
+        self.store = store
+        self.recorded = Recorded()
+        self.lock = threading.Condition()
+        self.containers: Mapping[str, str] = {}
+        self.builds = 0
+        """How often the topology was built up; more than once when a trial left it unsteady."""
+        self._locustfile, self._image, self._run, self._seed, self._logs = locustfile, image, run, seed, logs
+        self._observer: Channel | None = None
+        self._load: Channel | None = None
+
+    @property
+    def up(self) -> bool:
+        """Whether the topology, its observer and its load are running."""
+        return (
+            self._observer is not None
+            and self._load is not None
+            and not self._observer.closed.is_set()
+            and not self._load.closed.is_set()
+        )
+
+    def start(self, say: Callable[[str], None]) -> None:
+        """Bring the topology up, then its observer and load. Raises TopologyError, EngineError, AgentError."""
+        self.builds += 1
+        self.recorded = Recorded()
+        self.project.up(say)
+        self.containers = self.project.containers()
+        network = self.project.network()
+        self.keeper.care(self.facts(list(self.containers)))
+        holders = {name: holder.model_dump() for name, holder in self.scenario.observers.holders.items()}
+        self._observer = self._tool("observe", network, self._on_observer, cpu_shares=8192)
+        self._observer.send({"every": self.scenario.observers.every, "holders": holders})
+        load = self.scenario.load
+        self._load = self._tool("load", network, self._on_load, cpu_shares=2048)
+        self._load.send(
+            {
+                "locustfile": self._locustfile,
+                "host": load.target,
+                "rate": load.rate,
+                "arrivals": load.arrivals,
+                "timeout": load.timeout,
+                "seed": f"{self._seed}/lane-{self.number}/{self.builds}",
+                "served_by": load.served_by,
+                "upstreams": load.upstreams,
+                "max_seconds": 6 * 3600,
+            }
+        )
+
+    def _tool(self, module: str, network: str, on_message: Callable[[Message], None], *, cpu_shares: int) -> Channel:
+        _, channel = self.engine.run_tool(
+            name=f"st-{self._run}-{self.number}-{module}-{self.builds}",
+            image=self._image,
+            module=f"shaketable.agent.{module}",
+            run=self._run,
+            lane=str(self.number),
+            network=network,
+            on_message=on_message,
+            cpu_shares=cpu_shares,
+        )
+        return channel
+
+    def stop(self) -> None:
+        """Save the logs and take everything down. Harmless if nothing is up."""
+        for channel in (self._observer, self._load):
+            if channel is not None:
+                channel.drop()
+        self._observer = self._load = None
+        with contextlib.suppress(EngineError):
+            self._save_logs()
+        self.project.down()
+        self.engine.remove_run(self._run, lane=str(self.number))
+        self.containers = {}
+
+    def _save_logs(self) -> None:
+        folder = self._logs / f"lane-{self.number}"
+        for service, container in self.containers.items():
+            text = self.engine.logs(container)
+            if text:
+                folder.mkdir(parents=True, exist_ok=True)
+                with (folder / f"{service}.log").open("ab") as file:
+                    file.write(text)
+
+    def facts(self, services: Sequence[str]) -> list[ContainerFacts]:
+        """What the engine says of the instances of these services now. Raises EngineError, TopologyError."""
+        if missing := [s for s in services if s not in self.containers]:
+            raise TopologyError(f"no container of {', '.join(missing)} exists in lane {self.number}")
+        return [self.engine.inspect(self.containers[service]) for service in services]
+
+    def probe(self, target: str, addresses: Sequence[tuple[str, int]]) -> None:
+        """Let a peer in the topology's network knock at these addresses until told otherwise."""
+        with self.lock:
+            self.recorded.probes = {}
+        self._tell({"probe": {target: [list(a) for a in addresses]}})
+
+    def stop_probing(self) -> None:
+        """End what `probe` began."""
+        self._tell({"unprobe": True})
+
+    def _tell(self, message: Message) -> None:
+        if self._observer is None:
+            raise AgentError(f"the observer of lane {self.number} is not running")
+        self._observer.send(message)
+
+    def lost(self) -> str:
+        """Why nothing more will be recorded, or an empty string."""
+        for what, channel in (("observer", self._observer), ("load", self._load)):
+            if channel is None or channel.closed.is_set():
+                words = f": {channel.last_words}" if channel is not None and channel.last_words else ""
+                return f"the {what} of lane {self.number} is gone{words}"
+        return ""
+
+    def settled(self, moment: float) -> bool:
+        """Whether everything that was due up to `moment` has been heard of."""
+        with self.lock:
+            load = self.recorded.load_beats[-1].at if self.recorded.load_beats else 0.0
+            beats = {beat.holder: beat.at for beat in self.recorded.look_beats}
+            pending = self.recorded.pending
+        watched = all(beats.get(holder, 0.0) >= moment for holder in self.scenario.observers.holders)
+        return watched and load >= moment and (pending is None or pending > moment)
+
+    def _on_observer(self, message: Message) -> None:
+        if "look" in message:
+            at, holder, name, entries = message["look"]
+            look = Look(at, holder, name, None if entries is None else tuple(entries))
+            with self.lock:
+                self.recorded.looks.append(look)
+                self.lock.notify_all()
+            self.store.look(self.number, look)
+        elif "beat" in message:
+            beat = LookBeat(*message["beat"])
+            with self.lock:
+                self.recorded.look_beats.append(beat)
+            self.store.look_beat(self.number, beat)
+        elif "probe" in message:
+            at, target, address, connect, held = message["probe"]
+            with self.lock:
+                self.recorded.probes[address] = Probe(at, address, connect, held)
+            self.store.event("probe", at, lane=self.number, target=target, address=address, connect=connect, held=held)
+        else:
+            self._other("observer", message)
+
+    def _on_load(self, message: Message) -> None:
+        if "request" in message:
+            *fields, upstreams = message["request"]
+            request = Request(*fields, tuple(upstreams))
+            with self.lock:
+                self.recorded.requests.append(request)
+            self.store.request(self.number, request)
+        elif "load" in message:
+            at, planned, not_started, pending = message["load"]
+            beat = LoadBeat(at, planned, not_started)
+            with self.lock:
+                self.recorded.load_beats.append(beat)
+                self.recorded.pending = pending
+            self.store.load_beat(self.number, beat)
+        else:
+            self._other("load", message)
+
+    def _other(self, what: str, message: Message) -> None:
+        if "cpu" in message:
+            at, seconds = message["cpu"]
+            self.store.event("cpu", at, lane=self.number, tool=what, seconds=seconds)
+        elif "error" in message:
+            with self.lock:
+                self.recorded.errors.append(f"{what}: {message['error']}")
+            self.store.event("tool-error", 0.0, lane=self.number, tool=what, message=message["error"])

@@ -1,0 +1,1 @@
+"""What people and CI call: the command line and the pytest plugin."""
