@@ -1,64 +1,157 @@
-"""Units as people write them: `200ms`, `5 s`, `99 %`, `24 /s`, `0s..500ms`. A number without a unit is refused."""
+"""Units as people write them: `200ms`, `5 s`, `99 %`, `24 /s`, `0s..500ms`. A number without a unit is refused.
+
+Text is read with `FROM_TEXT` as pydantic's validation context: then only the written forms count, and even `3.0` is
+refused. Python code, which states its units in the names and docstrings, passes numbers (seconds, per second, 0..1).
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from typing import Annotated, Any
+from collections.abc import Callable, Mapping
+from fractions import Fraction
+from typing import Annotated, Any, Final
 
-from pydantic import BeforeValidator
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 
-_SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0, "min": 60.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
-_RATES = {"/s": 1.0, "/min": 1 / 60.0, "/h": 1 / 3600.0}
-_NUMBER = re.compile(r"^\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z/%]+)\s*$")
+FROM_TEXT: Final[Mapping[str, bool]] = {"from_text": True}
+"""Validation context of a loader: numbers must come with a unit."""
+
+_SECONDS: Final = {
+    "us": Fraction(1, 1_000_000),
+    "ms": Fraction(1, 1000),
+    "s": Fraction(1),
+    "min": Fraction(60),
+    "m": Fraction(60),
+    "h": Fraction(3600),
+    "d": Fraction(86400),
+}
+_RATES: Final = {"/s": Fraction(1), "/min": Fraction(1, 60), "/h": Fraction(1, 3600)}
+_SHARES: Final = {"%": Fraction(1, 100)}
+_NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z/%]+)\s*")
 
 
-def _scaled(text: Any, units: dict[str, float], what: str, example: str) -> float:
-    match = _NUMBER.match(text) if isinstance(text, str) else None
+def _scaled(text: object, units: Mapping[str, Fraction], what: str, example: str) -> float:
+    """Read number times unit, rounded once. Raises ValueError naming the units that are possible."""
+    match = _NUMBER.fullmatch(text) if isinstance(text, str) else None
     if match is None or match[2] not in units:
-        raise ValueError(f"{text!r} is not a {what}; write a number and one of {', '.join(units)}, as in {example!r}")
-    return float(match[1]) * units[match[2]]
+        bare = isinstance(text, int | float) and not isinstance(text, bool)
+        wrong = f"{text} has no unit" if bare else f"{_shown(text)} is not a {what}"
+        unit = f"{'one of ' if len(units) > 1 else ''}{', '.join(units)}"
+        raise ValueError(f"{wrong}; write a {what} as a number and {unit}, as in {example!r}")
+    return float(Fraction(match[1]) * units[match[2]])
 
 
-def parse_duration(text: Any) -> float:
-    """Seconds from `200ms`, `5s`, `2 min`, `1h`, `7d`. Raises ValueError."""
+def _shown(value: object) -> str:
+    """`value` short enough for a message, in the words of the file rather than of Python."""
+    if isinstance(value, Mapping | list | tuple):
+        return "a mapping" if isinstance(value, Mapping) else "a list"
+    if value is None or isinstance(value, bool):
+        return {None: "nothing", True: "true", False: "false"}[value]
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}...{text[0]}"
+
+
+def parse_duration(text: object) -> float:
+    """Read seconds from `200ms`, `5s`, `2 min`, `1h`, `7d`. Raises ValueError."""
     return _scaled(text, _SECONDS, "duration", "200ms")
 
 
-def parse_rate(text: Any) -> float:
-    """Arrivals per second from `24 /s`, `90 /min`. Raises ValueError."""
+def parse_rate(text: object) -> float:
+    """Read arrivals per second from `24 /s`, `90 /min`. Raises ValueError."""
     return _scaled(text, _RATES, "rate", "24 /s")
 
 
-def parse_share(text: Any) -> float:
-    """A share, 0..1, from `99 %`. Raises ValueError."""
-    share = _scaled(text, {"%": 0.01}, "share", "99 %")
+def parse_share(text: object) -> float:
+    """Read a share, 0..1, from `99 %`. Raises ValueError."""
+    share = _scaled(text, _SHARES, "share", "99 %")
     if share > 1:
         raise ValueError(f"{text!r} is more than 100 %")
     return share
 
 
-def parse_window(text: Any) -> tuple[float, float]:
-    """(earliest, latest) in seconds from `500ms` (both the same) or `0s..500ms`. Raises ValueError."""
-    first, dots, last = text.partition("..") if isinstance(text, str) else (text, "", "")
-    low = parse_duration(first)
-    high = parse_duration(last) if dots else low
+def parse_window(text: object) -> tuple[float, float]:
+    """Read (earliest, latest) in seconds from `500ms` (both the same) or `0s..500ms`. Raises ValueError."""
+    if isinstance(text, str) and ".." in text:
+        first, _, last = text.partition("..")
+        low, high = parse_duration(first), parse_duration(last)
+    else:
+        low = high = parse_duration(text)
     if high < low:
         raise ValueError(f"{text!r} ends before it begins")
     return low, high
 
 
+def _three_digits(number: float) -> str:
+    """Three significant digits without an exponent or trailing zeros: `1.3`, `52`, `1230`."""
+    if number == 0:
+        return "0"
+    decimals = max(0, 2 - math.floor(math.log10(abs(number))))
+    text = f"{number:.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if decimals else text
+
+
 def show_duration(seconds: float) -> str:
-    """`1.3 s` or `52 ms`: three significant digits, the way reports and messages show a time."""
-    if seconds == 0:
-        return "0 s"
-    if abs(seconds) < 1:
-        return f"{seconds * 1e3:.3g} ms"
-    return f"{seconds:.3g} s" if abs(seconds) < 1000 else f"{seconds:.0f} s"
+    """`1.3 s`, `52 ms` or `40 us`: three significant digits, the way reports and messages show a time."""
+    size = abs(seconds)
+    if not math.isfinite(seconds) or size >= 0.9995 or size < 5e-10:
+        return f"{_three_digits(seconds) if 5e-10 <= size < math.inf else f'{abs(round(seconds, 9)):g}'} s"
+    return f"{_three_digits(seconds * 1e3)} ms" if size >= 0.9995e-3 else f"{_three_digits(seconds * 1e6)} us"
 
 
-Duration = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_duration(v))]
-Rate = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_rate(v))]
-Share = Annotated[float, BeforeValidator(lambda v: v if isinstance(v, float) else parse_share(v))]
+def show_share(share: float) -> str:
+    """`45 %` or `99.9 %`: three significant digits, but never rounded up to 100 % or down to 0 %."""
+    text = _three_digits(share * 100)
+    if (text == "100" and share < 1) or (text == "0" and share > 0):
+        text = f"{share * 100:.12g}"
+    return f"{text} %"
+
+
+def show_rate(per_second: float) -> str:
+    """`24 /s`: three significant digits."""
+    return f"{_three_digits(per_second)} /s"
+
+
+def show_window(window: tuple[float, float]) -> str:
+    """`500 ms` or `0 s..500 ms`."""
+    low, high = window
+    return show_duration(low) if low == high else f"{show_duration(low)}..{show_duration(high)}"
+
+
+def _number_or(parse: Callable[[object], float]) -> Callable[[object, ValidationInfo], float]:
+    """Make a validator: numbers from Python code as they are (finite, not negative), anything else through `parse`."""
+
+    def validate(value: object, info: ValidationInfo) -> float:
+        if _from_text(info) or isinstance(value, bool) or not isinstance(value, int | float):
+            return parse(value)
+        if not (math.isfinite(value) and value >= 0):
+            raise ValueError(f"{value} is not a finite number of 0 or more")
+        return float(value)
+
+    return validate
+
+
+def _window(value: object, info: ValidationInfo) -> Any:
+    """Take a pair of numbers from Python code as it is, anything else through `parse_window`."""
+    return parse_window(value) if _from_text(info) or not isinstance(value, tuple | list) else tuple(value)
+
+
+def _from_text(info: ValidationInfo) -> bool:
+    return bool(info.context and info.context.get("from_text"))
+
+
+def _schema(pattern: str, *examples: str) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "pattern": f"^{pattern}$", "examples": list(examples)})
+
+
+_DIGITS: Final = r"[0-9]+(\.[0-9]+)? *"
+_DURATION: Final = _DIGITS + "(us|ms|s|min|m|h|d)"
+
+Duration = Annotated[float, BeforeValidator(_number_or(parse_duration)), _schema(_DURATION, "200ms", "5s", "2 min")]
+Rate = Annotated[float, BeforeValidator(_number_or(parse_rate)), _schema(_DIGITS + "(/s|/min|/h)", "24 /s", "90 /min")]
+Share = Annotated[float, BeforeValidator(_number_or(parse_share)), _schema(_DIGITS + "%", "99 %", "99.9 %")]
 Window = Annotated[
-    tuple[float, float], BeforeValidator(lambda v: tuple(v) if isinstance(v, tuple | list) else parse_window(v))
+    tuple[float, float],
+    BeforeValidator(_window),
+    _schema(rf"{_DURATION}( *\.\. *{_DURATION})?", "500ms", "0s..500ms"),
 ]
