@@ -154,7 +154,8 @@ def _absent(node: Node, where: str, folder: Path, name: str, *, want_folder: boo
     except (OSError, ValueError):
         exists = False
     what = "folder" if want_folder else "file"
+    shown = str(path) if len(str(path)) <= 300 else f"...{str(path)[-100:]}"
     if exists:
-        yield node, f"{where}: {path} is not a {what}"
+        yield node, f"{where}: {shown} is not a {what}"
     else:
-        yield node, f"{where}: there is no {what} {path}{_similar(path.parent, path.name)}"
+        yield node, f"{where}: there is no {what} {shown}{_similar(path.parent, path.name)}"

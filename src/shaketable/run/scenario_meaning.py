@@ -108,12 +108,13 @@ def _axes(root: Node) -> Found:
 def _cells(root: Node) -> Found:
     first = next(_entries(root, "axes"), None)
     values = [str(node.value) for node in first[1].elements()] if first else []
+    readable = first is None or isinstance(first[1].value, tuple)
     misspelt = {str(node.value) for node in _wrong_kinds(root)}
     for variant, node in _entries(root, "variants"):
         cells = node.get("cells")
         for value, cell in _entries(node, "cells"):
             where = f"variants.{variant}.cells.{value}"
-            if cells and value not in values and nearest(value, values) not in misspelt:
+            if cells and readable and value not in values and nearest(value, values) not in misspelt:
                 axis = f"no value of the first axis, {first[0]}" if first else "there are no axes"
                 yield (
                     cells.key_at(value),
