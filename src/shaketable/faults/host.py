@@ -107,10 +107,11 @@ HOST_FAULTS: dict[str, HostFault] = {
             "handshakes and keepalives are answered by the kernel, the app is silent",
             Signature(
                 "handshakes still succeed, held connections stay open, the kernel says FROZEN",
-                frozenset({"answered", "silent"}),
+                frozenset({"answered"}),
                 frozenset({"open"}),
                 True,
                 True,
+                later=frozenset({"silent"}),
             ),
             _freeze,
         ),

@@ -43,10 +43,16 @@ class Signature:
     held: frozenset[Held]
     alive: bool
     frozen: bool
+    later: frozenset[Connect] = frozenset()
+    """What new connections may also come to see while the fault lasts, as a frozen host's backlog fills."""
 
 
-def witness(signature: Signature, seen: Seen) -> Witnessed:
-    """Compare. `at` is the time of the last look that completed the picture, or None with the differences in `seen`."""
+def witness(signature: Signature, seen: Seen, *, lasting: bool = False) -> Witnessed:
+    """Compare. `at` is the time of the last look that completed the picture, or None with the differences in `seen`.
+
+    `lasting`: the effect was witnessed before, and the question is whether it still holds.
+    """
+    connect = signature.connect | signature.later if lasting else signature.connect
     wrong = [f"{m} is {'running' if alive else 'gone'}" for m, alive in seen.alive.items() if alive != signature.alive]
     wrong += [f"{m} is {'' if f else 'not '}frozen" for m, f in seen.frozen.items() if f != signature.frozen]
     if not seen.alive:
@@ -55,7 +61,7 @@ def witness(signature: Signature, seen: Seen) -> Witnessed:
         wrong.append("no peer has looked since")
     times = [seen.at]
     for probe in seen.probes:
-        if probe.connect not in signature.connect:
+        if probe.connect not in connect:
             wrong.append(f"a new connection to {probe.address} was {probe.connect}")
         if seen.held_before.get(probe.address) == "open" and probe.held not in signature.held:
             wrong.append(f"the connection held to {probe.address} is {probe.held}")

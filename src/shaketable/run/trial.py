@@ -195,7 +195,7 @@ class TrialRunner:
             "injected", self.record.injected, fsync=True, lane=self.lane.number, kind=self.kind, host=self.host, sent=sent
         )
 
-    def _compare(self) -> Witnessed:
+    def _compare(self, *, lasting: bool = False) -> Witnessed:
         assert self.facts is not None
         assert self.record is not None
         view = self.lane.keeper.agent().inspect(self.facts)
@@ -205,7 +205,11 @@ class TrialRunner:
         expected = {f"{ip}:{port}" for ip, port in self.facts.addresses}
         if {p.address for p in probes} != expected:
             return Witnessed(None, self.how.signature.claim, f"a peer has looked at {len(probes)} of {len(expected)} addresses")
-        return witness(self.how.signature, Seen(view.at, view.alive, view.frozen, probes, self._held_before))
+        return witness(
+            self.how.signature,
+            Seen(view.at, view.alive, view.frozen, probes, self._held_before),
+            lasting=lasting,
+        )
 
     def _look_for_proof(self) -> None:
         if self.record is not None and self.record.witness.at is None:
@@ -216,7 +220,7 @@ class TrialRunner:
         assert self.open is not None
         lane, record, facts = self.lane, self.record, self.facts
         if record is not None and record.witness.at is not None and not self.broke:
-            last = self._compare()
+            last = self._compare(lasting=True)
             if last.at is None:
                 record = replace(record, witness=replace(last, seen=f"the effect ended by itself before heal: {last.seen}"))
         began = self.now()

@@ -1,0 +1,50 @@
+"""What a finished campaign shows and leaves: the matrix, the reports, and the exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from shaketable.checks.verdict import exit_code
+from shaketable.model.errors import Exit
+from shaketable.model.history import TrialHistory
+from shaketable.model.result import Result
+from shaketable.model.scenario import Scenario
+from shaketable.reports.github import write_github
+from shaketable.reports.html import write_report
+from shaketable.reports.junit import write_junit
+from shaketable.reports.markdown import write_summary
+from shaketable.reports.terminal import show_matrix
+from shaketable.run.campaign import Finished
+from shaketable.run.loader import LoadedScenario
+
+__all__ = ["exit_code", "present", "show_matrix", "write_reports"]
+
+
+def write_reports(
+    folder: Path, result: Result, histories: Sequence[TrialHistory], scenarios: Mapping[str, Scenario]
+) -> Path:
+    """Write report.html, junit.xml and summary.md into the run's folder; the report's path."""
+    report = folder / "report.html"
+    write_report(report, result, histories, scenarios)
+    write_junit(folder / "junit.xml", result)
+    write_summary(folder / "summary.md", result)
+    write_github(result)
+    return report
+
+
+def present(finished: Finished, scenarios: Sequence[LoadedScenario], console: Console) -> Exit:
+    """Show the matrix and where the report is; the exit code."""
+    result = finished.result
+    report = write_reports(
+        finished.folder, result, finished.histories, {loaded.scenario.name: loaded.scenario for loaded in scenarios}
+    )
+    show_matrix(result, console)
+    for problem in result.problems:
+        console.print(f"broke off: {problem}", style="yellow", markup=False, highlight=False)
+    for residue in result.residue:
+        console.print(f"left behind: {residue.what} {residue.where}; {residue.hint}", style="red", markup=False)
+    console.print(f"report: {report}", soft_wrap=True, highlight=False)
+    return exit_code(result)

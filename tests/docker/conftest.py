@@ -1,0 +1,95 @@
+"""What every Docker test shares: an engine, the helper image, and a leak check round each test."""
+
+from __future__ import annotations
+
+import secrets
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
+from shaketable.adapters.images import ensure_tools_image
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this folder needs an engine."""
+    for item in items:
+        if HERE in item.path.parents:
+            item.add_marker(pytest.mark.docker)
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[DockerEngine]:
+    """The engine under the tests."""
+    connection = DockerEngine()
+    yield connection
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def tools_image() -> str:
+    """The helper image, built if need be."""
+    return ensure_tools_image(print)
+
+
+@pytest.fixture
+def run_id(engine: DockerEngine) -> Iterator[str]:
+    """A run's name of this test alone; what is left under it is removed afterwards."""
+    name = f"t{secrets.token_hex(4)}"
+    yield name
+    engine.remove_run(name)
+
+
+def _frozen() -> set[str]:
+    folders = Path("/sys/fs/cgroup").glob("freezer/docker/*/freezer.state")
+    unified = Path("/sys/fs/cgroup").glob("**/docker*/cgroup.events")
+    found = set()
+    for path in [*folders, *unified]:
+        try:
+            text = path.read_text()
+        except OSError:
+            continue
+        if text.strip() in ("FROZEN", "FREEZING") or "frozen 1" in text:
+            found.add(str(path.parent))
+    return found
+
+
+def _links_down() -> set[str]:
+    links = Path("/sys/class/net").glob("veth*/flags")
+    return {path.parent.name for path in links if path.exists() and not int(path.read_text(), 16) & 1}
+
+
+def _rules() -> set[str]:
+    if shutil.which("iptables-save") is None:
+        return set()
+    done = subprocess.run(["iptables-save"], capture_output=True, text=True, check=False)
+    return {line for line in done.stdout.splitlines() if "shaketable" in line}
+
+
+def traces(engine: DockerEngine) -> dict[str, set[str]]:
+    """Everything of ours that a test could leave on the machine."""
+    label = {"label": RUN_LABEL}
+    api = engine._api
+    return {
+        "containers": {row["Names"][0] for row in api.containers(all=True, filters=label)},
+        "networks": {row["Name"] for row in api.networks(filters=label)},
+        "volumes": {row["Name"] for row in api.volumes(filters=label).get("Volumes") or []},
+        "frozen cgroups": _frozen(),
+        "links down": _links_down(),
+        "rules": _rules(),
+        "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "shaketable" in line},
+    }
+
+
+@pytest.fixture(autouse=True)
+def _leaves_nothing_behind(engine: DockerEngine) -> Iterator[None]:
+    """No test leaves containers, networks, volumes, rules, frozen cgroups, links down or mounts."""
+    before = traces(engine)
+    yield
+    left = {what: found - before[what] for what, found in traces(engine).items()}
+    assert not any(left.values()), f"left behind: { {w: f for w, f in left.items() if f} }"
