@@ -9,8 +9,14 @@ from pathlib import Path
 import pytest
 
 from shaketable.model.errors import Exit, ScenarioError
-from shaketable.run.loader import MAX_BYTES, LoadedScenario, check_targets, load_scenario, parse_scenario
-from shaketable.run.scenario_schema import scenario_schema
+from shaketable.run.loader import (
+    MAX_BYTES,
+    LoadedScenario,
+    check_targets,
+    load_scenario,
+    parse_scenario,
+    scenario_schema,
+)
 
 GOOD = (Path(__file__).parents[2] / "scenarios/backoffice/crashed-host.yaml").read_text()
 JARGON = re.compile(r"Input should|valid (dict|string|integer|list|tuple)|pydantic|NoneType|Value error|__", re.I)

@@ -11,8 +11,11 @@ from typing import Final
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.scenario import Scenario
 from shaketable.run.scenario_meaning import SELECTORS, axis_of, check_meaning, named_values
+from shaketable.run.scenario_schema import scenario_schema
 from shaketable.run.scenario_shape import check_shape, suggestion
 from shaketable.run.yaml_source import Node, read_yaml
+
+__all__ = ["LoadedScenario", "check_targets", "load_scenario", "parse_scenario", "scenario_schema"]
 
 MAX_BYTES: Final = 256 * 1024
 

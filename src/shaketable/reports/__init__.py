@@ -1,0 +1,1 @@
+"""What people and CI read of a result: terminal, Markdown, JUnit, GitHub Actions, and one HTML page."""
