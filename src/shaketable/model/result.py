@@ -130,6 +130,15 @@ class EngineFacts(Part):
     cpus: int
 
 
+class Requested(Part):
+    """What was asked for on the command line, so that it can be run again."""
+
+    trials: int
+    variants: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    """Cells, as `mode=kill`."""
+
+
 class Residue(Part):
     """Something of ours found after heal."""
 
@@ -148,6 +157,7 @@ class Result(Part):
     proved: bool | None = None
     seed: int
     lanes: int
+    request: Requested = Requested(trials=1)
     began: str
     """UTC, ISO 8601."""
     seconds: float

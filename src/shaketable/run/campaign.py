@@ -26,7 +26,7 @@ from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import HOST_FAULTS, HostFault
 from shaketable.model.errors import AgentError, EngineError, ScenarioError, ShakeError, TopologyError
 from shaketable.model.history import TrialHistory
-from shaketable.model.result import EngineFacts, Residue, Result, Trial
+from shaketable.model.result import EngineFacts, Requested, Residue, Result, Trial
 from shaketable.run.agents import AgentKeeper
 from shaketable.run.lane import Lane
 from shaketable.run.loader import LoadedScenario, check_targets
@@ -62,6 +62,8 @@ class Request:
     """Only these axis values, by axis."""
     only: Sequence[int] = ()
     """Only these trial indices."""
+    choices: Sequence[str] = ()
+    """`cells` as the user wrote them, kept in the result."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,9 @@ class Campaign:
             proved=all(r.as_expected for r in results) if self.request.command == "prove" else None,
             seed=self.request.seed,
             lanes=self.request.lanes,
+            request=Requested(
+                trials=self.request.trials, variants=tuple(self.request.variants), only=tuple(self.request.choices)
+            ),
             began=began.isoformat(timespec="seconds"),
             seconds=round(time.monotonic() - clock, 3),
             interrupted=self.stop.is_set(),

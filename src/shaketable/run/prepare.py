@@ -21,7 +21,7 @@ from shaketable.model.result import Result
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.run.campaign import Request, works
-from shaketable.run.loader import LoadedScenario, check_targets, load_scenario
+from shaketable.run.loader import LoadedScenario, check_targets, load_scenario, parse_scenario
 from shaketable.run.trial import resolved, timing
 
 
@@ -139,7 +139,7 @@ def read_run(folder: Path) -> StoredRun:
     paths = tuple(sorted((folder / "scenarios").glob("*/*.yaml")))
     if not paths:
         raise UsageError(f"{folder} is not the folder of a run", hint="name the folder given with --out, or one in runs/")
-    scenarios = {one.scenario.name: one.scenario for one in (load_scenario(p, check_files=False) for p in paths)}
+    scenarios = {one.name: one for one in (parse_scenario(p.read_text(), file=str(p)) for p in paths)}
     return StoredRun(read_result(folder), read_histories(folder), scenarios, paths)
 
 
@@ -159,3 +159,40 @@ def judge_again(folder: Path) -> Result:
     return stored.result.model_copy(
         update={"scenarios": tuple(results), "verdict": campaign_verdict(results), "proved": proved}
     )
+
+
+def stored_request(folder: Path) -> tuple[StoredRun, tuple[Path, ...]]:
+    """A stored run and the scenario files to run again: those that were run, in their own folders. Raises UsageError."""
+    stored = read_run(folder)
+    origins = tuple(Path(line) for line in (folder / "scenarios" / "origins").read_text().splitlines())
+    for origin, copy in zip(origins, stored.paths, strict=True):
+        if not origin.is_file() or origin.read_text() != copy.read_text():
+            raise UsageError(
+                f"{origin} is not the scenario that was run: it was changed or moved since",
+                hint=f"put {copy} back in its place, or run the new one with --seed {stored.result.seed}",
+            )
+    return stored, origins
+
+
+def _lasting(topology: Path) -> ComposeProject:
+    """The project of `up` and `down`: one for each topology folder, outside any run."""
+    if not topology.is_dir():
+        raise UsageError(f"there is no folder {topology}", hint="name the folder of a topology, as compose/backoffice")
+    name = f"st-up-{topology.resolve().name}"
+    return ComposeProject(topology.resolve(), ("compose.yaml",), name, name, "0")
+
+
+def topology_up(topology: Path, say: Callable[[str], None]) -> str:
+    """Bring a topology up outside any run; where its parts are, in words. Raises TopologyError."""
+    project = _lasting(topology)
+    project.build(say)
+    project.up(say)
+    hosts = project.model().hosts
+    lines = [f"{topology} is up as {project.name}; take it down with: shaketable down {topology}"]
+    return "\n".join(lines + [f"  {host}: {', '.join(members)}" for host, members in sorted(hosts.items())])
+
+
+def topology_down(topology: Path, say: Callable[[str], None]) -> None:
+    """Take down what `topology_up` brought up."""
+    say(f"taking {topology} down")
+    _lasting(topology).down()

@@ -174,6 +174,7 @@ def _campaign(
         variants=variant,
         cells=cells,
         only=indices,
+        choices=only,
     )
     campaign = Campaign(request, progress)
     _heal_on_interrupt(campaign)
@@ -209,9 +210,18 @@ def replay(folder: Path, trials: tuple[int, ...], out: Path | None) -> None:
     """Run the stored schedule of an earlier run again: same scenario, victims and moments."""
     from shaketable.run.prepare import stored_request  # noqa: PLC0415
 
-    stored = stored_request(folder)
+    stored, origins = stored_request(folder)
+    request = stored.result.request
     _campaign(
-        "replay", stored.paths, trials=stored.trials, seed=stored.seed, lanes=stored.lanes, out=out, indices=trials
+        "replay",
+        origins,
+        variant=request.variants,
+        only=request.only,
+        trials=request.trials,
+        seed=stored.result.seed,
+        lanes=stored.result.lanes,
+        out=out,
+        indices=trials,
     )
 
 
