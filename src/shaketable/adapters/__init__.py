@@ -1,0 +1,1 @@
+"""The only code that touches the outside: engine, compose, package managers, files that outlive a command."""
