@@ -58,6 +58,8 @@ class Watch:
         self._state: Literal["closed", "resolving", "connecting", "idle", "asked"] = "closed"
         self._socket: socket.socket | None = None
         self._received = b""
+        self._answered = False
+        """Whether this connection has answered before."""
         self._skip = 0
         """Answers to drop before the next look's own: that of the reader's opening."""
         self._body: bytes | None = None
@@ -121,6 +123,7 @@ class Watch:
             return
         self._loop.watch(self._socket.fileno(), READ, self._readable)
         self._received = b""
+        self._answered = False
         self._skip = 1 if self._reader.opening else 0
         self._next_look = now - math.fmod(now - self._began, self._every)
         self._ask(now, self._reader.opening)
@@ -131,14 +134,14 @@ class Watch:
         self.due = now + ANSWER_LIMIT
         question = before + self._reader.request
         try:
-            if self._socket.send(question) == len(question):
-                return
-            why = "it takes no more requests"
+            sent = self._socket.send(question)
         except BlockingIOError:
-            why = "it takes no more requests"
+            sent = 0
         except OSError as error:
-            why = f"the connection broke: {error.strerror}"
-        self._fail(now, why)
+            self._lost(now, f"the connection broke: {error.strerror}")
+            return
+        if sent < len(question):
+            self._fail(now, "it takes no more requests")
 
     def _readable(self, _: int) -> None:
         assert self._socket is not None
@@ -183,6 +186,7 @@ class Watch:
         self._last_look = now
         self._looks += 1
         self._unread_since = None
+        self._answered = True
         self._state = "idle"
         self._next_look += self._every
         if self._next_look <= now:  # late: look at once, and stay on the grid that all holders share
@@ -197,8 +201,12 @@ class Watch:
         self._known = dict(lists)
 
     def _lost(self, now: float, why: str) -> None:
-        """Go on without the connection: between two looks a new one is simply made, else the look has failed."""
-        if self._state == "idle":
+        """Go on without the connection.
+
+        A holder may close a connection that it answered on, just as the next request leaves; then a new one is made,
+        and if the holder is dead, that one fails at once. Closed in an answer, or without any, the look has failed.
+        """
+        if self._state == "idle" or (self._state == "asked" and self._answered and not self._received):
             self._close()
             self._state = "closed"
             self.due = now
