@@ -146,9 +146,10 @@ class ComposeProject:
             service["labels"] = {**(service.get("labels") or {}), **labels}
             if tag := self._images.tags.get(name):
                 service["image"], service["pull_policy"] = tag, "never"
-                service["build"]["labels"] = {**(service["build"].get("labels") or {}), "shaketable.image": "topology"}
-                if not keep_build:
-                    del service["build"]
+                build = service.pop("build", None)
+                if build is not None and keep_build:
+                    image_labels = {**(build.get("labels") or {}), "shaketable.image": "topology"}
+                    service["build"] = {**build, "labels": image_labels}
             if not self.publish:
                 service.pop("ports", None)
                 service.pop("container_name", None)

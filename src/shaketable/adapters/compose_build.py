@@ -25,7 +25,7 @@ _VARIABLE = re.compile(r"\$\{?(\w+)(?::-([^}]*))?\}?")
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """`tags`: image by service, for those that are built; `builds`: for each tag, one service that builds it."""
+    """`tags`: image by service, for those built here; `builds`: for each tag, one service that builds it."""
 
     tags: Mapping[str, str]
     builds: Mapping[str, str]
@@ -34,8 +34,11 @@ class Images:
 def ensure_bases(client: docker.DockerClient, model: ComposeModel, say: Say) -> None:
     """See to it that every image the topology begins from is on the engine. Raises EngineError, TopologyError."""
     needed: dict[str, str] = {}
+    own = _built_as(model)
     for service in model.services.values():
         if service.build is None:
+            if service.image in own:
+                continue
             needed.setdefault(service.image, f"service {service.name}")
             continue
         for base in base_images(dockerfile_text(service.name, service.build), service.build.args):
@@ -65,7 +68,16 @@ def name_images(client: docker.DockerClient, folder: Path, model: ComposeModel, 
             hashes[recipe] = _hash(client, name, service.build, recipe)
         tags[name] = f"shaketable/{_slug(folder, service.build)}:{hashes[recipe]}"
         builds.setdefault(tags[name], name)
+    own = _built_as(model)
+    for name, service in model.services.items():
+        if service.build is None and service.image in own:
+            tags[name] = tags[own[service.image]]
     return Images(tags, builds)
+
+
+def _built_as(model: ComposeModel) -> dict[str, str]:
+    """Service that builds an image, by the image's name in the file: others may use it and not say how it is built."""
+    return {s.image: s.name for s in model.services.values() if s.build is not None and s.image}
 
 
 def _slug(folder: Path, build: Build) -> str:
