@@ -1,4 +1,4 @@
-"""Facts about this machine's engine and kernel, asked for one by one: what works, and what to do about what does not."""
+"""Facts about this machine's engine and kernel: what works, and what to do about what does not."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from shaketable.adapters.compose_command import compose_version
 from shaketable.adapters.docker_engine import AGENT_CAPABILITIES
 from shaketable.adapters.engine_client import adopt_context, reach, why
 from shaketable.adapters.image_build import image_id
-from shaketable.adapters.images import REPOSITORY
+from shaketable.adapters.images import sources, tools_tag
 from shaketable.adapters.paths import state_dir
 from shaketable.model.errors import ShakeError
 
@@ -37,13 +37,13 @@ _NUMBERS: Final = {
 }
 _LOOK: Final = """
 echo "caps $(sed -n 's/^CapEff:[[:space:]]*//p' /proc/self/status)"
-echo "boot $(cut -d. -f1 /proc/uptime)"
 echo "pids $(ls -d /proc/[0-9]* | wc -l)"
-echo "cgroup $(test -w /proc/1/cgroup; ls -d /host/cgroup/freezer /host/cgroup/cgroup.controllers 2>/dev/null | xargs)"
-echo "freeze $(find /host/cgroup -mindepth 2 -maxdepth 3 \\( -name freezer.state -o -name cgroup.freeze \\) | head -n 1)"
+echo "freezer1 $(find /host/cgroup -mindepth 2 -maxdepth 3 -name freezer.state | head -n 1)"
+echo "freezer2 $(find /host/cgroup -mindepth 2 -maxdepth 3 -name cgroup.freeze | head -n 1)"
 echo "disk $(df -Pk / | awk 'NR==2 {print $4}')"
 echo "links $(ls /sys/class/net | xargs)"
 """
+_FREEZERS: Final = {"freezer1": "freezer.state of cgroup v1", "freezer2": "cgroup.freeze of cgroup v2"}
 _RULES: Final = "iptables -w 5 -N shaketable && iptables -w 5 -A shaketable -j DROP && iptables -w 5 -S shaketable"
 
 
@@ -124,10 +124,11 @@ def _clock(engine_time: str) -> Finding:
 
 def _kernel(client: docker.DockerClient) -> Iterator[Finding]:
     """Start two throw-away containers as the agent would be started, and let them say what they may do."""
-    tools = [tag for image in client.images.list(name=REPOSITORY) for tag in image.tags]
-    image = tools[0] if tools else BASE if image_id(client, BASE) else ""
+    tag = tools_tag(sources())
+    built = bool(image_id(client, tag))
+    image = tag if built else BASE if image_id(client, BASE) else ""
     yield Finding(
-        "tools image", bool(tools), tools[0] if tools else "not built yet", "" if tools else "`shaketable images`"
+        "tools image", built, tag if built else "not built yet", "" if built else "`shaketable images` builds it"
     )
     if not image:
         return
@@ -140,7 +141,7 @@ def _kernel(client: docker.DockerClient) -> Iterator[Finding]:
         return
     facts = dict(line.split(" ", 1) for line in seen.splitlines() if " " in line)
     yield from _agent(facts)
-    if tools:
+    if built:
         rules, problem = _ask(client, image, _RULES, network_mode="none")
         ok = "-j DROP" in rules
         advice = "the engine's kernel needs netfilter's filter table (nf_tables or ip_tables modules)"
@@ -161,9 +162,9 @@ def _agent(facts: Mapping[str, str]) -> Iterator[Finding]:
     shared = len(links) > 1
     advice = "allow --network host"
     yield Finding("host network", shared, f"{len(links)} links seen by a container", "" if shared else advice)
-    freezer = facts.get("freeze", "").strip()
+    found = ", ".join(name for key, name in _FREEZERS.items() if facts.get(key, "").strip())
     advice = "the kernel needs the cgroup freezer, mounted under /sys/fs/cgroup"
-    yield Finding("freezer", bool(freezer), _freezer_words(freezer), "" if freezer else advice)
+    yield Finding("freezer", bool(found), found or "none in the cgroup tree", "" if found else advice)
     free = int(facts.get("disk", "0") or 0) * 1024
     ok = free >= _ENOUGH_DISK
     yield Finding(
@@ -172,12 +173,6 @@ def _agent(facts: Mapping[str, str]) -> Iterator[Finding]:
         f"{_gigabytes(free)} for images and containers",
         "" if ok else "docker system df tells what takes the space",
     )
-
-
-def _freezer_words(path: str) -> str:
-    if not path:
-        return "no freezer file in the cgroup tree"
-    return "cgroup v2, cgroup.freeze" if path.endswith("cgroup.freeze") else "cgroup v1, freezer.state"
 
 
 def missing_capabilities(effective: str) -> list[str]:

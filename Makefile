@@ -1,0 +1,44 @@
+# Everything here does its own set-up; the second time that takes a few seconds.
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check bench doctor clean
+SHELL := /bin/sh
+
+BIN := .venv/bin
+SCENARIO := scenarios/backoffice/crashed-host.yaml
+TRIALS ?= 3
+SEED ?= 7
+LANES ?= 2
+OUT ?= runs/demo
+
+help: ## This list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
+
+setup: .venv/ready ## A .venv with the package, a Docker engine with compose v2, and the images
+	@$(BIN)/shaketable engine up
+	@$(BIN)/shaketable images $(SCENARIO)
+
+demo: setup ## The first incident, both variants: a printed matrix and the path of report.html
+	$(BIN)/shaketable prove $(SCENARIO) --trials $(TRIALS) --seed $(SEED) --lanes $(LANES) --out $(OUT)
+
+test: setup ## All tests: those without Docker, then those on real containers
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/docker
+
+check: .venv/ready ## Lint, format and strict types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: setup ## Benchmarks, as JSON on stdout
+	@$(BIN)/python tests/bench/bench.py
+
+doctor: .venv/ready ## What works on this machine, and what to do about what does not
+	@$(BIN)/shaketable doctor
+
+clean: ## Remove the .venv, caches and runs; `shaketable engine down` first stops an engine that was started here
+	rm -rf .venv .mypy_cache .ruff_cache .hypothesis runs
+
+# Ready is said of these very dependencies, this very place and this Python: a checkout that was moved is set up again.
+.venv/ready: FORCE
+	@sh .ci/venv
+FORCE:
