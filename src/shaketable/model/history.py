@@ -122,6 +122,8 @@ class TrialHistory:
     recovered: float | None
     """Start of the first stretch after heal that stayed steady for the hold time; None if there was none."""
     ended: float
+    heard: float
+    """Up to when the load had been heard of when the trial was judged; arrivals that ended later are not part of it."""
     requests: Sequence[Request] = ()
     load_beats: Sequence[LoadBeat] = ()
     looks: Sequence[Look] = ()

@@ -112,7 +112,7 @@ class Campaign:
         facts = engine.version()
         image = ensure_tools_image(self.progress.say)
         hosts = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
-        store = RunStore.create(self.request.out, self.request.scenarios)
+        store = RunStore.create(self.request.out, [(one.path, one.text) for one in self.request.scenarios])
         with self._journaled(engine, image) as (keeper, journal):
             for loaded in self.request.scenarios:
                 for variant in self._variants(loaded):

@@ -13,6 +13,7 @@ from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.adapters.store import RunStore
+from shaketable.checks.steady import SteadyWatch
 from shaketable.faults.witness import Probe
 from shaketable.model.errors import AgentError, EngineError, TopologyError
 from shaketable.model.history import LoadBeat, Look, LookBeat, Request
@@ -27,6 +28,7 @@ _KEEP = 400_000
 class Recorded:
     """Rows of the trial under way, and what was known just before it."""
 
+    steady: SteadyWatch
     requests: deque[Request] = field(default_factory=lambda: deque(maxlen=_KEEP))
     load_beats: deque[LoadBeat] = field(default_factory=lambda: deque(maxlen=_KEEP))
     looks: deque[Look] = field(default_factory=lambda: deque(maxlen=_KEEP))
@@ -75,7 +77,7 @@ class Lane:
         self.engine = engine
         self.keeper = keeper
         self.store = store
-        self.recorded = Recorded()
+        self.recorded = Recorded(SteadyWatch(scenario))
         self.lock = threading.Condition()
         self.containers: Mapping[str, str] = {}
         self.builds = 0
@@ -97,7 +99,7 @@ class Lane:
     def start(self, say: Callable[[str], None]) -> None:
         """Bring the topology up, then its observer and load. Raises TopologyError, EngineError, AgentError."""
         self.builds += 1
-        self.recorded = Recorded()
+        self.recorded = Recorded(SteadyWatch(self.scenario))
         self.project.up(say)
         self.containers = self.project.containers()
         network = self.project.network()
@@ -199,6 +201,7 @@ class Lane:
             look = Look(at, holder, name, None if entries is None else tuple(entries))
             with self.lock:
                 self.recorded.looks.append(look)
+                self.recorded.steady.look(look)
                 self.lock.notify_all()
             self.store.look(self.number, look)
         elif "beat" in message:
@@ -220,6 +223,7 @@ class Lane:
             request = Request(*fields, tuple(upstreams))
             with self.lock:
                 self.recorded.requests.append(request)
+                self.recorded.steady.request(request)
             self.store.request(self.number, request)
         elif "load" in message:
             at, planned, not_started, pending = message["load"]

@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from shaketable.adapters.journal import OpenFault
-from shaketable.checks.steady import steady_since
 from shaketable.checks.slices import slice_rows
 from shaketable.faults import HOST_FAULTS, HostFault, Seen, witness
 from shaketable.model.draw import between, pick
@@ -153,7 +152,7 @@ class TrialRunner:
 
     def _steady_since(self) -> float | None:
         with self.lane.lock:
-            return steady_since(self.lane.recorded.looks, self.lane.recorded.requests, self.scenario, self.now())
+            return self.lane.recorded.steady.since()
 
     def _prepare(self) -> None:
         """Resolve the target, and let a peer begin to knock, so that it holds connections before the fault."""
@@ -262,13 +261,16 @@ class TrialRunner:
         self, began: float, steady: float | None, steady_again: object, s: Situation
     ) -> TrialHistory:
         with self.lane.lock:
+            recorded = self.lane.recorded
+            heard = recorded.load_beats[-1].at if recorded.load_beats else s.now
             rows = slice_rows(
                 began,
                 s.now,
-                list(self.lane.recorded.requests),
-                list(self.lane.recorded.load_beats),
-                list(self.lane.recorded.looks),
-                list(self.lane.recorded.look_beats),
+                heard,
+                requests=recorded.requests,
+                load_beats=recorded.load_beats,
+                looks=recorded.looks,
+                look_beats=recorded.look_beats,
             )
         back = max(s.steady_since or 0.0, s.healed or 0.0) if steady_again else None
         return TrialHistory(
@@ -283,6 +285,7 @@ class TrialRunner:
             fault=self.record,
             recovered=back,
             ended=s.now,
+            heard=heard,
             broke=self.broke,
             **rows,
         )

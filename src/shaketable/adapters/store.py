@@ -1,0 +1,242 @@
+"""The run folder: appended while it happens, columnar at the end, and a usable prefix if it is killed in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import IO, Any
+
+import duckdb
+
+from shaketable.checks.slices import slice_rows
+from shaketable.model.errors import ShakeError, UsageError
+from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
+from shaketable.model.result import Result
+
+VERSION = 1
+_TABLES = {
+    "requests": "lane INTEGER, scheduled DOUBLE, started DOUBLE, ended DOUBLE, name VARCHAR, ok BOOLEAN, status INTEGER,"
+    " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[]",
+    "looks": "lane INTEGER, at DOUBLE, holder VARCHAR, list VARCHAR, entries VARCHAR[]",
+    "beats": "lane INTEGER, at DOUBLE, holder VARCHAR, looks INTEGER, max_gap DOUBLE, planned INTEGER, not_started INTEGER",
+}
+_ROWS = ("requests", "load_beats", "looks", "look_beats")
+
+
+@contextmanager
+def _on_disk(folder: Path) -> Iterator[None]:
+    """Say in one sentence what the disk refused."""
+    try:
+        yield
+    except (OSError, duckdb.IOException) as error:
+        why = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UsageError(
+            f"the run's record cannot be written to {folder}: {why}",
+            hint="free some space, or name another folder with --out",
+        ) from error
+
+
+class RunStore:
+    """Writes one run's folder; called from many threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._lock = threading.Lock()
+        self._failed: ShakeError | None = None
+        with _on_disk(folder):
+            self._files: dict[str, IO[str]] = {
+                name: (folder / f"{name}.jsonl").open("x") for name in ("events", *_TABLES)
+            }
+
+    @classmethod
+    def create(cls, out: Path, scenarios: Sequence[tuple[Path, str]]) -> RunStore:
+        """Make the folder and keep the scenarios' text as run. Raises UsageError if it holds something or is not writable."""
+        with _on_disk(out):
+            out.mkdir(parents=True, exist_ok=True)
+            if any(out.iterdir()):
+                raise UsageError(f"{out} is not empty; a run is never mixed with another", hint="name a new folder")
+            for number, (path, text) in enumerate(scenarios):
+                copy = out / "scenarios" / f"{number:02}" / path.name
+                copy.parent.mkdir(parents=True)
+                copy.write_text(text)
+            (out / "scenarios" / "origins").write_text("".join(f"{path.absolute()}\n" for path, _ in scenarios))
+        return cls(out)
+
+    def check(self) -> None:
+        """Raise what a writing thread could not."""
+        if self._failed is not None:
+            raise self._failed
+
+    def _append(self, table: str, row: dict[str, Any], *, fsync: bool = False) -> None:
+        line = json.dumps(row, separators=(",", ":")) + "\n"
+        with self._lock:
+            if self._failed is not None or self._files[table].closed:
+                return
+            try:
+                with _on_disk(self.folder):
+                    file = self._files[table]
+                    file.write(line)
+                    if table == "events":
+                        file.flush()
+                    if fsync:
+                        os.fsync(file.fileno())
+            except ShakeError as error:
+                self._failed = error
+
+    def event(self, kind: str, at: float, *, fsync: bool = False, **fields: Any) -> None:
+        """Something happened at `at` (engine seconds); `fsync` at fault boundaries."""
+        self._append("events", {"kind": kind, "at": at, **fields}, fsync=fsync)
+
+    def request(self, lane: int, request: Request) -> None:
+        """An arrival has ended."""
+        self._append("requests", {"lane": lane, **asdict(request)})
+
+    def look(self, lane: int, look: Look) -> None:
+        """A holder's list changed."""
+        self._append("looks", {"lane": lane, **asdict(look)})
+
+    def look_beat(self, lane: int, beat: LookBeat) -> None:
+        """How closely a holder was watched."""
+        self._append("beats", {"lane": lane, **asdict(beat)})
+
+    def load_beat(self, lane: int, beat: LoadBeat) -> None:
+        """What the load says of itself; its holder is empty."""
+        self._append("beats", {"lane": lane, "holder": "", **asdict(beat)})
+
+    def trial(self, history: TrialHistory) -> None:
+        """A trial is over: everything of it that is not rows, and all rows so far on disk."""
+        with self._lock:
+            for name in _TABLES:
+                if not self._files[name].closed:
+                    self._files[name].flush()
+        self._append("events", {"kind": "trial", "version": VERSION, "at": history.ended, "trial": _plain(history)}, fsync=True)
+
+    def close(self, result: Result) -> None:
+        """Write result.json and turn the rows into Parquet. Raises UsageError when the disk refuses."""
+        self.abandon()
+        self.check()
+        with _on_disk(self.folder):
+            (self.folder / "result.json").write_text(result.to_json() + "\n")
+            for table, columns in _TABLES.items():
+                rows, parquet = self.folder / f"{table}.jsonl", self.folder / f"{table}.parquet"
+                with duckdb.connect() as db:
+                    db.execute(
+                        f"COPY ({_read_rows(columns)}) TO '{_quoted(parquet)}' (FORMAT parquet, COMPRESSION zstd)", [str(rows)]
+                    )
+                rows.unlink()
+
+    def abandon(self) -> None:
+        """Close the files as they are; the rows so far stay readable."""
+        with self._lock:
+            for file in self._files.values():
+                try:
+                    with _on_disk(self.folder):
+                        file.close()
+                except ShakeError as error:
+                    self._failed = self._failed or error
+
+
+def _read_rows(columns: str) -> str:
+    spec = ", ".join(f"{c.split()[0]}: '{c.split()[1]}'" for c in columns.split(", "))
+    return f"SELECT * FROM read_json(?, format='newline_delimited', ignore_errors=true, columns={{{spec}}})"
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")
+
+
+def _plain(history: TrialHistory) -> dict[str, Any]:
+    plain = {f.name: getattr(history, f.name) for f in fields(history) if f.name not in _ROWS}
+    plain["axis"], plain["environment"] = dict(history.axis), dict(history.environment)
+    if history.fault is not None:
+        plain["fault"] = {f.name: getattr(history.fault, f.name) for f in fields(history.fault)}
+        plain["fault"]["members"] = dict(history.fault.members)
+        plain["fault"]["witness"] = asdict(history.fault.witness)
+    return plain
+
+
+def _typed(plain: dict[str, Any]) -> dict[str, Any]:
+    if fault := plain.get("fault"):
+        witness = Witnessed(**fault.pop("witness"))
+        plain["fault"] = FaultRecord(
+            **{**fault, "targets": tuple(fault["targets"]), "notes": tuple(fault["notes"]), "witness": witness}
+        )
+    return plain
+
+
+def _rows(folder: Path, table: str, make: Callable[[tuple[Any, ...]], Any]) -> dict[int, list[Any]]:
+    """All rows of a table by lane, from Parquet or, where a run was killed, from what had been appended."""
+    parquet, appended = folder / f"{table}.parquet", folder / f"{table}.jsonl"
+    by_lane: dict[int, list[Any]] = {}
+    with duckdb.connect() as db:
+        if parquet.exists():
+            found = db.execute("SELECT * FROM read_parquet(?)", [str(parquet)]).fetchall()
+        elif appended.exists() and appended.stat().st_size:
+            found = db.execute(_read_rows(_TABLES[table]), [str(appended)]).fetchall()
+        else:
+            found = []
+    for lane, *row in found:
+        by_lane.setdefault(lane, []).append(make(tuple(row)))
+    return by_lane
+
+
+def _look(row: tuple[Any, ...]) -> Look:
+    return Look(row[0], row[1], row[2], None if row[3] is None else tuple(row[3]))
+
+
+def _beat(row: tuple[Any, ...]) -> LookBeat | LoadBeat:
+    at, holder, looks, max_gap, planned, not_started = row
+    return LookBeat(at, holder, looks, max_gap) if holder else LoadBeat(at, planned, not_started)
+
+
+def _events(folder: Path) -> Iterable[dict[str, Any]]:
+    try:
+        lines = (folder / "events.jsonl").read_text().splitlines()
+    except OSError as error:
+        raise UsageError(f"{folder} holds no readable record: {error.strerror}") from error
+    for line in lines:
+        try:
+            yield json.loads(line)
+        except ValueError:
+            continue  # the line that was being written when the run was killed
+
+
+def read_histories(folder: Path) -> list[TrialHistory]:
+    """Every trial of a run, with its rows. Raises UsageError when there is no record or it is of another version."""
+    requests = _rows(folder, "requests", lambda row: Request(*row[:-1], tuple(row[-1] or ())))
+    looks = _rows(folder, "looks", _look)
+    beats = _rows(folder, "beats", _beat)
+    histories = []
+    for event in _events(folder):
+        if event["kind"] != "trial":
+            continue
+        if event["version"] != VERSION:
+            raise UsageError(f"{folder} was recorded by another version (record {event['version']}, not {VERSION})")
+        plain = _typed(event["trial"])
+        lane = plain["lane"]
+        rows = slice_rows(
+            plain["began"],
+            plain["ended"],
+            plain["heard"],
+            requests=requests.get(lane, ()),
+            load_beats=[b for b in beats.get(lane, ()) if isinstance(b, LoadBeat)],
+            looks=looks.get(lane, ()),
+            look_beats=[b for b in beats.get(lane, ()) if isinstance(b, LookBeat)],
+        )
+        histories.append(TrialHistory(**plain, **rows))
+    return histories
+
+
+def read_result(folder: Path) -> Result:
+    """The run's result.json. Raises UsageError when there is none, as after a run that was killed."""
+    try:
+        return Result.from_json((folder / "result.json").read_text())
+    except OSError as error:
+        raise UsageError(f"{folder} has no result.json: {error.strerror}", hint="was the run killed?") from error
+    except ValueError as error:
+        raise UsageError(f"{folder / 'result.json'} is not a result of this version") from error

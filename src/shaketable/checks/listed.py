@@ -1,0 +1,78 @@
+"""What each holder listed when: the looks of a trial as intervals."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from shaketable.model.history import Look, TrialHistory
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """From `start` until `end` (seconds) a holder's list had these entries; None: it could not be read."""
+
+    start: float
+    end: float
+    entries: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copy:
+    """One holder's copy of one list over the whole trial."""
+
+    holder: str
+    list: str
+    spans: tuple[Span, ...]
+
+    def at(self, moment: float) -> Span | None:
+        """The span that covers a moment; None before the first look."""
+        return next((s for s in reversed(self.spans) if s.start <= moment), None)
+
+    def entries(self) -> set[str]:
+        """Every entry that was ever listed."""
+        return {entry for span in self.spans for entry in span.entries or ()}
+
+    def listed(self, entry: str) -> list[tuple[float, float]]:
+        """Intervals in which the entry was listed; an unreadable stretch neither begins nor ends one."""
+        intervals: list[tuple[float, float]] = []
+        inside = False
+        for span in self.spans:
+            if span.entries is None:
+                if inside:
+                    intervals[-1] = (intervals[-1][0], span.end)
+                continue
+            if entry in span.entries:
+                if inside:
+                    intervals[-1] = (intervals[-1][0], span.end)
+                else:
+                    intervals.append((span.start, span.end))
+            inside = entry in span.entries
+        return intervals
+
+
+def copies(history: TrialHistory, name: str) -> list[Copy]:
+    """Every holder's copy of a list."""
+    by_holder: dict[str, list[Look]] = {}
+    for look in history.looks:
+        if look.list == name:
+            by_holder.setdefault(look.holder, []).append(look)
+    return [Copy(holder, name, tuple(_spans(looks, history.ended))) for holder, looks in sorted(by_holder.items())]
+
+
+def _spans(looks: Sequence[Look], ended: float) -> Iterator[Span]:
+    for look, following in zip(looks, [*looks[1:], None], strict=True):
+        entries = None if look.entries is None else frozenset(look.entries)
+        yield Span(look.at, following.at if following else ended, entries)
+
+
+def belongs(entry: str, hosts: Sequence[str]) -> bool:
+    """Whether a list entry is one of the hosts, or a service on one of them."""
+    return entry in hosts or entry.split("/", 1)[0] in hosts
+
+
+def unreadable(copy: Copy, start: float, end: float) -> float:
+    """Seconds within [start, end] for which the copy could not be read."""
+    return sum(
+        max(0.0, min(s.end, end) - max(s.start, start)) for s in copy.spans if s.entries is None and s.end > start
+    )

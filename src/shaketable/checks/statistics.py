@@ -1,0 +1,66 @@
+"""Exact statistics over trials: the Clopper-Pearson interval, and what a number of clean trials excludes."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+
+def _log_pmf(k: int, n: int, p: float) -> float:
+    return (
+        math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1) + k * math.log(p) + (n - k) * math.log1p(-p)
+    )
+
+
+def at_most(k: int, n: int, p: float) -> float:
+    """P(X <= k) for X binomial(n, p), summed from its largest terms."""
+    if p <= 0:
+        return 1.0
+    if p >= 1:
+        return 1.0 if k >= n else 0.0
+    return min(1.0, math.fsum(math.exp(_log_pmf(i, n, p)) for i in range(k + 1)))
+
+
+def _solve(n: int, k: int, tail: float) -> float:
+    """The p at which P(X <= k) falls to `tail`; P falls as p grows."""
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if at_most(k, n, middle) > tail else (low, middle)
+    return (low + high) / 2
+
+
+@lru_cache(maxsize=4096)
+def interval(failed: int, valid: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Two-sided exact interval of the failure probability (Clopper & Pearson, Biometrika 26, 1934).
+
+    Each side has half of the error; with no failures the upper end is 1 - (alpha/2)^(1/n). No trials: (0, 1).
+    Raises ValueError unless 0 <= failed <= valid.
+    """
+    if not 0 <= failed <= valid:
+        raise ValueError(f"{failed} failures of {valid} trials")
+    if valid == 0:
+        return 0.0, 1.0
+    tail = (1 - confidence) / 2
+    upper = 1.0 if failed == valid else _solve(valid, failed, tail)
+    lower = 0.0 if failed == 0 else 1 - _solve(valid, valid - failed, tail)
+    return lower, upper
+
+
+def clean_trials_needed(probability: float, confidence: float = 0.95) -> int:
+    """How many trials without a failure exclude a failure probability this high (one-sided): 5 % needs 59."""
+    return math.ceil(math.log(1 - confidence) / math.log1p(-probability))
+
+
+def poisson_at_most(k: int, mean: float) -> float:
+    """P(X <= k) for X Poisson with this mean."""
+    if mean <= 0:
+        return 1.0
+    return min(1.0, math.fsum(math.exp(i * math.log(mean) - mean - math.lgamma(i + 1)) for i in range(k + 1)))
+
+
+def quantile(values: list[float], q: float) -> float:
+    """The ceil(q n)-th smallest value: never less than the true sample quantile. Raises ValueError when empty."""
+    if not values:
+        raise ValueError("no values")
+    return sorted(values)[max(0, math.ceil(q * len(values) - 1e-9) - 1)]

@@ -1,0 +1,71 @@
+"""What makes a trial prove nothing. An invalid trial is never a pass, and never a failure of the system either."""
+
+from __future__ import annotations
+
+from shaketable.checks.statistics import poisson_at_most
+from shaketable.model.history import TrialHistory
+from shaketable.model.result import Finding, Watch
+from shaketable.model.scenario import Scenario
+from shaketable.model.units import show_duration as show
+
+_CHANCE = 1e-6
+"""How improbable so few arrivals must be before the load counts as too little."""
+_BEATS = 1.0
+"""A holder or load that is silent for longer than this, seconds, is not at work."""
+
+
+def watches(history: TrialHistory, scenario: Scenario) -> tuple[Watch, ...]:
+    """How closely each holder was watched: number of looks, and the largest gap between two, silence at the end included."""
+    found = []
+    for holder in scenario.observers.holders:
+        beats = [b for b in history.look_beats if b.holder == holder]
+        gap = max((b.max_gap for b in beats), default=history.ended - history.began)
+        if beats and (silence := history.ended - beats[-1].at) > _BEATS:
+            gap = max(gap, silence)
+        found.append(Watch(holder=holder, looks=sum(b.looks for b in beats), max_gap_s=round(gap, 6)))
+    return tuple(found)
+
+
+def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[Finding, ...]) -> tuple[str, ...]:
+    """Every reason, each a sentence; empty for a valid trial."""
+    reasons = []
+    if history.broke:
+        reasons.append(history.broke)
+    if history.steady is None and not history.broke:
+        reasons.append(f"the topology was not steady within {show(scenario.steady.within)}, so a fault would prove nothing")
+    if history.fault is None and history.steady is not None and not history.broke:
+        reasons.append("no fault was injected")
+    if (fault := history.fault) is not None:
+        if not fault.effective:
+            reasons.append(f"{fault.kind} on {', '.join(fault.targets)} was not witnessed: {fault.witness.seen}")
+        if not fault.clean:
+            trouble = f": {'; '.join(fault.notes)}" if fault.notes else ""
+            reasons.append(f"{fault.kind} on {', '.join(fault.targets)} was not clean after heal{trouble}")
+        reasons += _load(history, scenario)
+        limit = scenario.observers.max_gap
+        reasons += [
+            f"{w.holder} was not looked at for {show(w.max_gap_s)} (limit {show(limit)})"
+            for w in watches(history, scenario)
+            if w.max_gap_s > limit + (scenario.observers.holders[w.holder].every or 0)
+        ]
+        if fault.effective:
+            reasons += [f"{f.id}: {f.because}" for f in findings if f.verdict == "unknown"]
+    return tuple(reasons)
+
+
+def _load(history: TrialHistory, scenario: Scenario) -> list[str]:
+    """Whether the load that was asked for was there, all the time."""
+    load, beats = scenario.load, history.load_beats
+    if not beats:
+        return ["the load was never heard of"]
+    reasons = []
+    silence = max(b - a for a, b in zip([history.began, *(x.at for x in beats)], [*(x.at for x in beats), history.ended], strict=True))
+    if silence > _BEATS:
+        reasons.append(f"the load was silent for {show(silence)}")
+    planned, missed = sum(b.planned for b in beats), sum(b.not_started for b in beats)
+    if planned and missed / planned > load.max_not_started:
+        reasons.append(f"{missed} of {planned} arrivals could not be started (limit {load.max_not_started:.3g})")
+    expected = load.rate * (history.ended - history.began)
+    if poisson_at_most(len(history.requests), 0.9 * expected) < _CHANCE:
+        reasons.append(f"only {len(history.requests)} arrivals of about {expected:.0f} were recorded")
+    return reasons
