@@ -25,6 +25,8 @@ from shaketable.observers import READERS, BadHolderError, Reader, ReadError
 ANSWER_LIMIT: Final = 0.25
 """Seconds after which a look without an answer counts as failed."""
 _RETRY: Final = 0.02
+_RECEIVE: Final = 16384
+"""Bytes taken at once: more than most answers, and little enough that memory for it costs no system call."""
 _BEAT: Final = 0.2
 _CPU: Final = 1.0
 _COMPLAIN: Final = 5.0
@@ -147,7 +149,7 @@ class Watch:
         assert self._socket is not None
         now = time.monotonic()
         try:
-            data = self._socket.recv(262144)
+            data = self._socket.recv(_RECEIVE)
         except BlockingIOError:
             return
         except OSError as error:

@@ -63,18 +63,12 @@ def _servers_up(body: bytes) -> Iterator[str]:
     columns = header[2:].split()
     if not version.isdigit() or not header.startswith(b"# ") or not set(_COLUMNS).issubset(columns):
         raise ReadError(f"did not answer 'show servers state' with a table: {excerpt(body)}")
-    backend, server, state, admin, weight = map(columns.index, _COLUMNS)
+    backend, server, state, admin, weight = places = [*map(columns.index, _COLUMNS)]
+    last = max(places)
     for row in rows.splitlines():
-        fields = row.split(b" ")
-        if len(fields) < len(columns):
+        fields = row.split(b" ", last + 1)  # the table changes with every health check, so it is parsed often
+        if len(fields) <= last or not fields[admin].isdigit():
             if row.strip():
                 raise ReadError(f"answered a broken row: {excerpt(row)}")
-            continue
-        if not fields[admin].isdigit():
-            raise ReadError(f"answered a broken row: {excerpt(row)}")
-        if fields[state] in _UP and not int(fields[admin][:9]) & _AWAY and fields[weight] != b"0":
-            yield f"{_text(fields[backend])}/{_text(fields[server])}"
-
-
-def _text(name: bytes) -> str:
-    return name.decode("utf-8", "backslashreplace")
+        elif fields[state] in _UP and fields[weight] != b"0" and not int(fields[admin][:9]) & _AWAY:
+            yield (fields[backend] + b"/" + fields[server]).decode("utf-8", "backslashreplace")

@@ -10,6 +10,8 @@ from shaketable.observers.reader import BadHolderError, Lists
 
 _PLACEHOLDER: Final = re.compile(r"\{([a-z]+)(?::([^{}]*))?\}")
 
+_REMEMBERED: Final = 10_000
+
 
 class Pattern:
     """A name with the placeholders `{host}` and, if there is one, `{service}`; a placeholder never spans a `/`.
@@ -62,12 +64,13 @@ class Patterns:
     So next to `servers/{host}`, the list `{service}/{host}` does not take `servers` for a service.
     """
 
-    __slots__ = ("_by_list",)
+    __slots__ = ("_by_list", "_known")
 
     def __init__(self, lists: Mapping[str, str]) -> None:
         """Read the pattern of each list. Raises BadHolderError."""
         read = [(name, Pattern(text)) for name, text in lists.items()]
         self._by_list: Final = sorted(read, key=lambda pair: pair[1].blanks)
+        self._known: Final[dict[str, tuple[str, str] | None]] = {}
 
     @property
     def prefixes(self) -> list[str]:
@@ -77,10 +80,21 @@ class Patterns:
     def sort(self, names: Iterable[str]) -> Lists:
         """Put each name that matches into its list."""
         found: dict[str, set[str]] = {name: set() for name, _ in self._by_list}
+        known = self._known
         for name in names:
-            for list_name, pattern in self._by_list:
-                entry = pattern.entry(name)
-                if entry is not None:
-                    found[list_name].add(entry)
-                    break
+            place = known[name] if name in known else self._place(name)
+            if place is not None:
+                found[place[0]].add(place[1])
         return {name: tuple(sorted(entries)) for name, entries in found.items()}
+
+    def _place(self, name: str) -> tuple[str, str] | None:
+        """Find list and entry of a name, and remember them: the same few names come again and again."""
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        for list_name, pattern in self._by_list:
+            entry = pattern.entry(name)
+            if entry is not None:
+                place = self._known[name] = (list_name, entry)
+                return place
+        self._known[name] = None
+        return None
