@@ -29,7 +29,8 @@ check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-bench: setup ## Benchmarks, as JSON on stdout
+bench: ## Benchmarks, as JSON on stdout
+	@$(MAKE) --no-print-directory setup >&2
 	@$(BIN)/python tests/bench/bench.py
 
 doctor: .venv/ready ## What works on this machine, and what to do about what does not

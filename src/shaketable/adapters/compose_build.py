@@ -124,6 +124,8 @@ def base_images(dockerfile: str, args: Mapping[str, str]) -> list[str]:
 def _context(build: Build) -> Iterator[tuple[str, bytes]]:
     """Every file of the build context that the engine would be sent: (path, mode and content)."""
     for name in sorted(exclude_paths(str(build.context), _ignored(build), build.dockerfile)):
+        if name == ".dockerignore":  # what it does shows in the other files
+            continue
         path = build.context / name
         if path.is_symlink():
             yield name, f"link {path.readlink()}".encode()

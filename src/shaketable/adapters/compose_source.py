@@ -98,7 +98,7 @@ def nearest(name: str, names: Sequence[str]) -> str:
 
 def unresolved(source: ComposeSource) -> list[Problem]:
     """Every service, network and volume that is referred to and is in no file. Nothing where files include others."""
-    if source.names("include"):
+    if any(_find(file.root, ("include",)) is not None for file in source.files):
         return []
     return [problem for file in source.files for problem in _unresolved_in(file, source)]
 

@@ -157,11 +157,11 @@ def _start(say: Say) -> None:
             subprocess.run(["systemctl", "start", "docker"], check=False, capture_output=True, timeout=_START_LIMIT)
         _await_answer(None, "", None)
         return
-    start_engine(_folder(), (), "", say)
+    start_engine(_folder(), (_dockerd(),), "", say)
 
 
-def start_engine(folder: Path, arguments: Sequence[str], address: str, say: Say) -> Started:
-    """Start `dockerd ARGUMENTS` detached and wait until it answers at `address` (default: as the environment says).
+def start_engine(folder: Path, words: Sequence[str], address: str, say: Say) -> Started:
+    """Start an engine by this command line, detached, and wait until it answers at `address`, or where DOCKER_HOST says.
 
     Its log and record are kept in `folder`. Raises EngineError, with the process ended again.
     """
@@ -170,7 +170,7 @@ def start_engine(folder: Path, arguments: Sequence[str], address: str, say: Say)
     say(f"starting the Docker engine (log: {log})")
     with log.open("w") as output:
         process = subprocess.Popen(
-            [_dockerd(), *arguments],
+            list(words),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -214,7 +214,7 @@ def _last_error(log: Path | None) -> str:
         return ""
     lines = [line for line in log.read_text(errors="replace").splitlines() if line.strip()]
     telling = [line for line in lines if "level=fatal" in line or "level=error" in line or "failed to start" in line]
-    return f": {(telling or lines)[-1][:300]}" if lines else ""
+    return f": {(telling[-1] if telling else ' / '.join(lines[-3:]))[:300]}" if lines else ""
 
 
 def stop_engine(folder: Path, say: Say) -> bool:

@@ -65,13 +65,19 @@ def image_id(client: docker.DockerClient, name: str) -> str:
 
 
 def build_image(
-    client: docker.DockerClient, tag: str, files: Mapping[str, bytes], say: Say, *, labels: Mapping[str, str]
+    client: docker.DockerClient,
+    tag: str,
+    files: Mapping[str, bytes],
+    say: Say,
+    *,
+    labels: Mapping[str, str],
+    network: str = "default",
 ) -> None:
     """Build `files` (with a `Dockerfile` among them) as `tag`. Raises EngineError with the last lines printed."""
     news, last = News(say, tag.partition(":")[0], r"Step \d+/\d+ "), [""]
     context = io.BytesIO(context_tar(files))
     options: dict[str, Any] = {"custom_context": True, "encoding": "gzip", "rm": True, "forcerm": True, "decode": True}
-    events = client.api.build(fileobj=context, tag=tag, labels=dict(labels), **options)
+    events = client.api.build(fileobj=context, tag=tag, labels=dict(labels), network_mode=network, **options)
     for event in events:
         if "error" in event:
             raise EngineError(f"the image {tag} could not be built: {event['error'].strip()}\n" + "\n".join(last[-5:]))

@@ -78,7 +78,7 @@ def ensure_tools_image(say: Say) -> str:
                 return tag
             base = _ensure_tools_base(client, say)
             recipe = dockerfiles()["code.Dockerfile"].replace(b"@BASE@", base.encode())
-            build_image(client, tag, {"Dockerfile": recipe, **code}, say, labels=LABELS)
+            build_image(client, tag, {"Dockerfile": recipe, **code}, say, labels=LABELS, network="none")
             say(f"{tag} is ready")
     return tag
 
