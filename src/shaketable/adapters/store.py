@@ -142,7 +142,7 @@ class RunStore:
 
 
 def _read_rows(columns: str) -> str:
-    spec = ", ".join(f"{c.split()[0]}: '{c.split()[1]}'" for c in columns.split(", "))
+    spec = ", ".join(f"'{c.split()[0]}': '{c.split()[1]}'" for c in columns.split(", "))
     return f"SELECT * FROM read_json(?, format='newline_delimited', ignore_errors=true, columns={{{spec}}})"
 
 

@@ -178,7 +178,7 @@ def _pattern(where: str, kind: str | None, node: Node) -> Found:
     """Check where a list is in its holder."""
     if kind not in {"etcd", "haproxy"} or not isinstance(node.value, str):
         return
-    names = re.findall(r"\{([^{}]*)\}", node.value)
+    names = [name.partition(":")[0] for name in re.findall(r"\{([^{}]*)\}", node.value)]
     for name in names:
         if name not in {"host", "service"}:
             yield _at(node), f"{where}: {{{name[:60]}}} means nothing; {suggestion(name, ['host', 'service'])}"
