@@ -161,7 +161,7 @@ def _start(say: Say) -> None:
 
 
 def start_engine(folder: Path, words: Sequence[str], address: str, say: Say) -> Started:
-    """Start an engine by this command line, detached, and wait until it answers at `address`, or where DOCKER_HOST says.
+    """Start an engine by these words, detached, and wait until it answers at `address`, or where DOCKER_HOST says.
 
     Its log and record are kept in `folder`. Raises EngineError, with the process ended again.
     """
