@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 import time
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from shaketable.adapters.journal import OpenFault
 from shaketable.checks.slices import slice_rows
 from shaketable.faults import HOST_FAULTS, HostFault, Seen, witness
 from shaketable.model.draw import between, pick
-from shaketable.model.errors import AgentError, EngineError, TopologyError
+from shaketable.model.errors import ShakeError, TopologyError
 from shaketable.model.history import FaultRecord, TrialHistory, Witnessed
 from shaketable.model.scenario import Appears, Fault, Leaves, NotCalled, Recovers, Scenario
 from shaketable.ports.hosts import HostFacts
@@ -60,6 +62,12 @@ def timing(scenario: Scenario, fault: Fault, seed: str) -> Timing:
 def resolved(value: str, axis: Mapping[str, str]) -> str:
     """A field's value, with `$name` replaced by the axis value of this trial."""
     return axis[value[1:]] if value.startswith("$") else value
+
+
+def _bug(error: Exception) -> str:
+    """An error that nobody expected, with the place it came from."""
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"internal error at {Path(frame.filename).name}:{frame.lineno}: {type(error).__name__}: {error}"
 
 
 class TrialRunner:
@@ -113,8 +121,8 @@ class TrialRunner:
                 break
             try:
                 situation = self._do(step, situation)
-            except (AgentError, EngineError, TopologyError) as error:
-                self.broke = self.broke or str(error)
+            except Exception as error:  # whatever it is, a fault that is held must still be healed
+                self.broke = self.broke or (str(error) if isinstance(error, ShakeError) else _bug(error))
                 if step == "heal":
                     situation = replace(situation, healed=self.now())
             if step == "arm":
@@ -191,7 +199,7 @@ class TrialRunner:
             clean=False,
         )
         self.lane.store.event(
-            "injected", self.record.injected, fsync=True, lane=self.lane.number, kind=self.kind, host=self.host, sent=sent
+            "injected", self.record.injected, fsync=True, lane=self.lane.number, fault=self.kind, host=self.host, sent=sent
         )
 
     def _compare(self, *, lasting: bool = False) -> Witnessed:
@@ -238,7 +246,7 @@ class TrialRunner:
         clean = view.all_thawed and view.links_up and not problems
         clean = clean and all(alive != plan.revive for alive in view.alive.values())
         lane.stop_probing()
-        lane.store.event("healed", healed, fsync=True, lane=lane.number, kind=self.kind, host=self.host, problems=problems)
+        lane.store.event("healed", healed, fsync=True, lane=lane.number, fault=self.kind, host=self.host, problems=problems)
         if record is not None:
             self.record = replace(
                 record, heal_began=began, healed=healed, clean=clean, notes=(*record.notes, *problems, *self._grace_notes(facts))
