@@ -52,7 +52,7 @@ def test_a_peer_that_lives(observe: Tool, peer: Peer) -> None:
     first = observe.until(is_probe("answered", "open"))[-1]["probe"]
     assert first[1:3] == ["host-2", f"127.0.0.1:{peer.address[1]}"]
     second = observe.until(lambda m: "probe" in m)[-1]["probe"]
-    assert second[0] - first[0] == pytest.approx(0.25, abs=0.1)
+    assert second[0] - first[0] == pytest.approx(0.25, abs=0.2)
 
 
 def test_a_peer_that_is_killed(observe: Tool, peer: Peer) -> None:
@@ -66,7 +66,7 @@ def test_a_peer_that_is_killed(observe: Tool, peer: Peer) -> None:
     found = observe.until(lambda m: "probe" in m and m["probe"][3] == "refused" and m["probe"][4] != "open")[-1][
         "probe"
     ]
-    assert found[0] - began < 0.2
+    assert found[0] - began < 0.6
     assert found[4] == "eof"
 
 
@@ -87,11 +87,11 @@ def test_a_peer_that_is_silent_and_comes_back(observe: Tool) -> None:
     observe.tell({"probe": {"host-2": [peer.address]}})
     began = time.monotonic()
     found = observe.until(is_probe("silent", "none"))[-1]["probe"]
-    assert 0.12 < found[0] - began < 0.4
+    assert 0.12 < found[0] - began < 0.8
     peer.accept().close()
     began = time.monotonic()
     found = observe.until(lambda m: "probe" in m and m["probe"][3] == "answered")[-1]["probe"]
-    assert found[0] - began < 0.15
+    assert found[0] - began < 0.6
     full[0].close()
     peer.listener.close()
 
