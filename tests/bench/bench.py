@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -57,14 +58,20 @@ def observer_cpu(folder: Path) -> float | None:
         event = json.loads(line)
         if event.get("kind") == "cpu" and event.get("tool") == "observer":
             seen.setdefault(event["lane"], []).append((event["at"], event["seconds"]))
-    shares = [(b[1] - a[1]) / (b[0] - a[0]) for rows in seen.values() for a, b in zip(rows, rows[1:], strict=False) if b[1] >= a[1]]
+    shares = [(b[1] - a[1]) / (b[0] - a[0]) for rows in seen.values() for a, b in pairwise(rows) if b[1] >= a[1]]
     return round(sum(shares) / len(shares), 4) if shares else None
 
 
 def campaign(lanes: int, trials: int, folder: Path) -> Finished:
     """Run the corrected variant."""
     request = Request(
-        command="run", scenarios=load_all([SCENARIO]), out=folder, trials=trials, seed=7, lanes=lanes, variants=("fixed",)
+        command="run",
+        scenarios=load_all([SCENARIO]),
+        out=folder,
+        trials=trials,
+        seed=7,
+        lanes=lanes,
+        variants=("fixed",),
     )
     return Campaign(request, Log()).run()
 
@@ -100,8 +107,10 @@ def by_mode(trials: list[Trial]) -> dict[str, Any]:
         figures[mode] = {
             "n": len(faults),
             "sent_to_effective_ms": {q: (quantile(delays, p) or 0) * 1e3 for q, p in (("p50", 0.5), ("p95", 0.95))},
-            "skew_ms": {"p50": (quantile((f.skew_s for f in faults), 0.5) or 0) * 1e3,
-                        "max": (quantile((f.skew_s for f in faults), 1.0) or 0) * 1e3},
+            "skew_ms": {
+                "p50": (quantile((f.skew_s for f in faults), 0.5) or 0) * 1e3,
+                "max": (quantile((f.skew_s for f in faults), 1.0) or 0) * 1e3,
+            },
         }
     return figures
 
@@ -114,13 +123,22 @@ def naive(folder: Path) -> dict[str, Any]:
     began = time.monotonic()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:locust", str(Path(__file__).parent / "naive_crash.py")],
-        env={**os.environ, "NAIVE_OVERRIDE": str(override), "NAIVE_TRIALS": str(NAIVE_TRIALS), "TESTCONTAINERS_RYUK_DISABLED": "true"},
+        env={
+            **os.environ,
+            "NAIVE_OVERRIDE": str(override),
+            "NAIVE_TRIALS": str(NAIVE_TRIALS),
+            "TESTCONTAINERS_RYUK_DISABLED": "true",
+        },
         stdout=sys.stderr,
         cwd=ROOT,
         check=False,
     )
     seconds = time.monotonic() - began
-    return {"trials": NAIVE_TRIALS, "passed": done.returncode == 0, "trials_per_minute": round(60 * NAIVE_TRIALS / seconds, 2)}
+    return {
+        "trials": NAIVE_TRIALS,
+        "passed": done.returncode == 0,
+        "trials_per_minute": round(60 * NAIVE_TRIALS / seconds, 2),
+    }
 
 
 def main() -> None:

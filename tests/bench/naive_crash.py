@@ -20,7 +20,10 @@ from testcontainers.compose import DockerCompose
 TOPOLOGY = Path(__file__).parents[2] / "compose" / "backoffice"
 TRIALS = int(os.environ.get("NAIVE_TRIALS", "3"))
 poll = retry(
-    stop=stop_after_delay(30), wait=wait_fixed(0.1), retry=retry_if_exception_type((AssertionError, OSError)), reraise=True
+    stop=stop_after_delay(30),
+    wait=wait_fixed(0.1),
+    retry=retry_if_exception_type((AssertionError, OSError)),
+    reraise=True,
 )
 
 

@@ -74,7 +74,7 @@ def test_three_mistakes_are_three_problems(write: Folder) -> None:
     path = write(changed(("rate: 20 /s", "rate: 20"), ("list: servers", "list: servrs"), ("load.py", "laod.py")))
     with pytest.raises(ScenarioError) as caught:
         load_scenario(path)
-    assert [(found.line, found.col) for found in caught.value.problems] == [(28, 15), (30, 9), (82, 45)]
+    assert [(found.line, found.col) for found in caught.value.problems] == [(28, 15), (30, 9), (83, 45)]
     assert caught.value.exit_code == Exit.USAGE
     assert str(caught.value).count(f"{path}:") == 3
 
@@ -83,7 +83,7 @@ def test_mistakes_inside_one_expectation_are_all_found() -> None:
     """Behind a misspelt kind and a misspelt key, the list and the limit are still looked at."""
     text = changed(("kind: leaves, list: servers, within: 3s", "kind: leavs, list: servrs, witin: 3"))
     found = problems(text)
-    assert [message.split(": ", 1)[0] for message in found] == ["82:31", "82:44", "82:52", "82:59"]
+    assert [message.split(": ", 1)[0] for message in found] == ["83:31", "83:44", "83:52", "83:59"]
     assert "did you mean 'leaves'?" in found[0]
     assert "did you mean 'servers'?" in found[1]
     assert "did you mean 'within'?" in found[2]
@@ -119,7 +119,7 @@ ONE_MISTAKE = [
         "list of steady",
         "{servers: 3,",
         "{severs: 3,",
-        "70:11: steady.lists.severs: no holder has this list; did you mean",
+        "71:11: steady.lists.severs: no holder has this list; did you mean",
     ),
     ("list of a claim", "list: notices", "list: notice", "no holder has a list 'notice'; did you mean 'notices'?"),
     ("negative size", "servers: 3,", "servers: -3,", "steady.lists.servers: must be 0 or more"),
@@ -141,7 +141,7 @@ ONE_MISTAKE = [
         "fails_at_most: 9 %",
         "fails_at_least 20 % is more than fails_at_most 9 %",
     ),
-    ("id twice", "id: servers-leave", "id: recovery", "the id 'recovery' is taken by the one in line 82"),
+    ("id twice", "id: servers-leave", "id: recovery", "the id 'recovery' is taken by the one in line 83"),
     (
         "too late to judge",
         "servers, within: 3s",

@@ -12,10 +12,9 @@ import sys
 import aiohttp
 import uvloop
 from aiohttp import web
-
 from lists import Lists, ListsPort
 from registry import Change, Entry, Registry
-from upstream import Upstreams, UpstreamError
+from upstream import UpstreamError, Upstreams
 
 log = logging.getLogger("backoffice")
 PARTS = {"catalog": "/featured", "orders": "/open", "customers": "/regulars", "billing": "/invoice"}

@@ -7,7 +7,9 @@ import json
 
 from httpd import Server
 
-NAMES = [f"{colour} {thing}" for colour in ("blue", "green", "red", "white") for thing in ("bowl", "cup", "jug", "plate")]
+NAMES = [
+    f"{colour} {thing}" for colour in ("blue", "green", "red", "white") for thing in ("bowl", "cup", "jug", "plate")
+]
 ARTICLES = [{"article": number, "name": name, "cents": 495 + 100 * number} for number, name in enumerate(NAMES, 1)]
 _shelves = itertools.cycle([ARTICLES[first : first + 4] for first in range(0, len(ARTICLES), 4)])
 

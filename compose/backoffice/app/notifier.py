@@ -8,7 +8,6 @@ import logging
 import signal
 
 import aiohttp
-
 from registry import Change, Entry, Registry, name_of
 
 log = logging.getLogger("notifier")

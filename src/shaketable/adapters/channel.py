@@ -133,8 +133,10 @@ class Caller:
             answer = self._answers.pop(number, None)
         if answer is None:
             why = "vanished" if self._gone else f"did not answer {op!r} within {limit:g} s"
-            raise AgentError(f"{channel.name} {why if arrived else f'did not answer {op!r} within {limit:g} s'}"
-                             + (f"; its last words: {channel.last_words}" if channel.last_words else ""))
+            raise AgentError(
+                f"{channel.name} {why if arrived else f'did not answer {op!r} within {limit:g} s'}"
+                + (f"; its last words: {channel.last_words}" if channel.last_words else "")
+            )
         if "error" in answer:
             raise AgentError(f"{channel.name} could not {op}: {answer['error']}")
         return answer

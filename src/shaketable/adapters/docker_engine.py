@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import math
 import re
 import signal
 import socket
@@ -50,18 +51,20 @@ def _translated(
 ) -> Callable[Concatenate[DockerEngine, P], T]:
     """Turn every error of the client library into an EngineError that says what was being done."""
 
-    @functools.wraps(method)
-    def wrapper(self: DockerEngine, *args: P.args, **kwargs: P.kwargs) -> T:
+    def wrapper(self: DockerEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
         what = method.__name__.strip("_").replace("_", " ")
         try:
             return method(self, *args, **kwargs)
         except NotFound as error:
-            raise EngineError(f"the engine knows nothing of what was asked for ({what}): {error.explanation}") from error
+            raise EngineError(
+                f"the engine knows nothing of what was asked for ({what}): {error.explanation}"
+            ) from error
         except APIError as error:
             raise EngineError(f"the engine refused ({what}): {error.explanation or error}") from error
         except (DockerException, requests.RequestException, OSError) as error:
             raise EngineError(f"the Docker engine does not answer ({what}): {_short(error)}", hint=_HINT) from error
 
+    functools.update_wrapper(wrapper, method)
     return wrapper
 
 
@@ -113,7 +116,7 @@ class DockerEngine:
     @_translated
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Change a container's restart policy (`no`, `always`, `unless-stopped`, `on-failure`)."""
-        self._api.update_container(container, restart_policy={"Name": policy, "MaximumRetryCount": 0})
+        self._api.update_container(container, restart_policy={"Name": policy, "MaximumRetryCount": 0})  # type: ignore[arg-type]
 
     @_translated
     def run_tool(
@@ -170,7 +173,7 @@ class DockerEngine:
     def wait_gone(self, container: str, limit: float) -> bool:
         """Wait until a container has exited. False when it still runs after `limit` seconds."""
         try:
-            self._api.wait(container, timeout=limit)
+            self._api.wait(container, timeout=math.ceil(limit))
         except NotFound:
             return True
         except requests.RequestException:
@@ -277,7 +280,6 @@ def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
         restart_policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
         labels=config.get("Labels") or {},
     )
-
 
 
 @contextlib.contextmanager

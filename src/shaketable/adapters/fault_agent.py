@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from shaketable.adapters.channel import Caller, Channel, Message
+from shaketable.adapters.channel import Caller, Message
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.faults.host import Plan
 from shaketable.model.errors import AgentError, TopologyError

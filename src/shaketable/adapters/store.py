@@ -114,7 +114,9 @@ class RunStore:
             for name in _TABLES:
                 if not self._files[name].closed:
                     self._files[name].flush()
-        self._append("events", {"kind": "trial", "version": VERSION, "at": history.ended, "trial": _plain(history)}, fsync=True)
+        self._append(
+            "events", {"kind": "trial", "version": VERSION, "at": history.ended, "trial": _plain(history)}, fsync=True
+        )
 
     def close(self, result: Result) -> None:
         """Write result.json and turn the rows into Parquet. Raises UsageError when the disk refuses."""
@@ -126,7 +128,8 @@ class RunStore:
                 rows, parquet = self.folder / f"{table}.jsonl", self.folder / f"{table}.parquet"
                 with duckdb.connect() as db:
                     db.execute(
-                        f"COPY ({_read_rows(columns)}) TO '{_quoted(parquet)}' (FORMAT parquet, COMPRESSION zstd)", [str(rows)]
+                        f"COPY ({_read_rows(columns)}) TO '{_quoted(parquet)}' (FORMAT parquet, COMPRESSION zstd)",
+                        [str(rows)],
                     )
                 rows.unlink()
 
@@ -208,7 +211,7 @@ def _events(folder: Path) -> Iterable[dict[str, Any]]:
 
 def read_histories(folder: Path) -> list[TrialHistory]:
     """Every trial of a run, with its rows. Raises UsageError when there is no record or it is of another version."""
-    requests = _rows(folder, "requests", lambda row: Request(*row[:-1], tuple(row[-1] or ())))
+    requests = _rows(folder, "requests", Request.from_row)
     looks = _rows(folder, "looks", _look)
     beats = _rows(folder, "beats", _beat)
     histories = []

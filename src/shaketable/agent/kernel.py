@@ -162,11 +162,11 @@ def links(pid: int) -> list[tuple[str, int]]:
         raise KernelError("the target shares the engine host's own network; it is never touched")
     inside = Path(f"/proc/{pid}/root/sys/class/net")
     try:
-        names = [name for name in os.listdir(inside) if name != "lo"]
+        names = [entry.name for entry in inside.iterdir() if entry.name != "lo"]
         ends = [(int((inside / n / "ifindex").read_text()), int((inside / n / "iflink").read_text())) for n in names]
     except OSError as error:
         raise KernelError(f"the links of process {pid} cannot be read: {error}") from error
-    host = {int(Path(f"/sys/class/net/{n}/ifindex").read_text()): n for n in os.listdir("/sys/class/net")}
+    host = {int((link / "ifindex").read_text()): link.name for link in Path("/sys/class/net").iterdir()}
     found = []
     for index, peer in ends:
         name = host.get(peer, "")

@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
@@ -46,7 +47,9 @@ class Agent:
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
         """What this agent can do here."""
-        status = dict(line.split(":\t", 1) for line in open("/proc/self/status").read().splitlines() if ":\t" in line)
+        status = dict(
+            line.split(":\t", 1) for line in Path("/proc/self/status").read_text().splitlines() if ":\t" in line
+        )
         return {
             "pid": os.getpid(),
             "capabilities": int(status["CapEff"], 16),
@@ -114,7 +117,11 @@ class Agent:
             }
             for name, m in request["members"].items()
         }
-        return {"members": members, "links": {n: kernel.link_is_up(n, i) for n, i in request["links"]}, "at": time.monotonic()}
+        return {
+            "members": members,
+            "links": {n: kernel.link_is_up(n, i) for n, i in request["links"]},
+            "at": time.monotonic(),
+        }
 
     def heal(self, request: dict[str, Any]) -> dict[str, Any]:
         """Undo one fault; harmless if it is not held. Answers what could not be undone."""

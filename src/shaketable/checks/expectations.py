@@ -37,6 +37,7 @@ def _finding(
     because: str,
     value: float | None = None,
     limit: float | None = None,
+    *,
     unit: str = "s",
     evidence: Sequence[Evidence] = (),
 ) -> Finding:
@@ -65,7 +66,9 @@ def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, _: Scenario) ->
     seen = False
     for copy in copies(history, e.list):
         if (span := copy.at(deadline)) is None or span.entries is None:
-            return _finding(e, "unknown", f"{copy.holder} could not be read {show(e.within)} after the fault", None, e.within)
+            return _finding(
+                e, "unknown", f"{copy.holder} could not be read {show(e.within)} after the fault", None, e.within
+            )
         for entry in sorted(entry for entry in copy.entries() if belongs(entry, fault.targets)):
             for start, end in copy.listed(entry):
                 begins, ends = max(start, t0), min(end, fault.heal_began)
@@ -79,17 +82,31 @@ def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, _: Scenario) ->
                     last = max(last, ends - t0)
                 elif start <= deadline:
                     still = " when it was healed" if end >= fault.heal_began else ""
-                    wrong.append((ends - t0, f"{copy.holder} still listed {entry} {show(ends - t0)} after the {fault.kind}{still}"))
+                    wrong.append(
+                        (
+                            ends - t0,
+                            f"{copy.holder} still listed {entry} {show(ends - t0)} after the {fault.kind}{still}",
+                        )
+                    )
                 else:
-                    wrong.append((ends - t0, f"{copy.holder} listed {entry} again {show(start - t0)} after the {fault.kind}"))
+                    wrong.append(
+                        (ends - t0, f"{copy.holder} listed {entry} again {show(start - t0)} after the {fault.kind}")
+                    )
     if wrong:
         wrong.sort(reverse=True)
         more = f", and {len(wrong) - 1} more" if wrong[1:] else ""
-        return _finding(e, "fail", f"{wrong[0][1]} (limit {show(e.within)}){more}", wrong[0][0], e.within, evidence=evidence)
+        return _finding(
+            e, "fail", f"{wrong[0][1]} (limit {show(e.within)}){more}", wrong[0][0], e.within, evidence=evidence
+        )
     if not seen:
         return _finding(e, "unknown", f"no holder listed {_names(fault.targets)} when the fault began", None, e.within)
     return _finding(
-        e, "pass", f"the last entry of {_names(fault.targets)} left after {show(last)}", last, e.within, evidence=evidence
+        e,
+        "pass",
+        f"the last entry of {_names(fault.targets)} left after {show(last)}",
+        last,
+        e.within,
+        evidence=evidence,
     )
 
 
@@ -101,20 +118,24 @@ def stays(e: Stays, history: TrialHistory, fault: FaultRecord, scenario: Scenari
     watched = 0
     for copy in copies(history, e.list):
         if (blind := unreadable(copy, t0, history.ended)) > scenario.observers.max_gap:
-            return _finding(e, "unknown", f"{copy.holder} could not be read for {show(blind)}", None, 0.0, "entries")
+            return _finding(
+                e, "unknown", f"{copy.holder} could not be read for {show(blind)}", None, 0.0, unit="entries"
+            )
         span = copy.at(t0)
         for entry in sorted(x for x in (span.entries if span else None) or () if not belongs(x, fault.targets)):
             watched += 1
             for start, end in _absences(copy, entry, t0, history.ended):
-                gone.append((end - start, f"{copy.holder} did not list {entry} for {show(end - start)}, though it was healthy"))
+                gone.append(
+                    (end - start, f"{copy.holder} did not list {entry} for {show(end - start)}, though it was healthy")
+                )
                 evidence.append(Evidence(where=copy.holder, start=start - t0, end=end - t0, text=gone[-1][1]))
     if not watched:
-        return _finding(e, "unknown", "no bystander was listed when the fault began", None, 0.0, "entries")
+        return _finding(e, "unknown", "no bystander was listed when the fault began", None, 0.0, unit="entries")
     if gone:
         gone.sort(reverse=True)
         more = f", and {len(gone) - 1} more" if gone[1:] else ""
-        return _finding(e, "fail", gone[0][1] + more, float(len(gone)), 0.0, "entries", evidence)
-    return _finding(e, "pass", f"all {watched} healthy entries stayed", 0.0, 0.0, "entries")
+        return _finding(e, "fail", gone[0][1] + more, float(len(gone)), 0.0, unit="entries", evidence=evidence)
+    return _finding(e, "pass", f"all {watched} healthy entries stayed", 0.0, 0.0, unit="entries")
 
 
 def _absences(copy: Copy, entry: str, start: float, end: float) -> list[tuple[float, float]]:
@@ -134,9 +155,16 @@ def not_called(e: NotCalled, history: TrialHistory, fault: FaultRecord, _: Scena
     start, end = fault.injected + e.after, fault.heal_began
     window = [r for r in history.requests if start < r.started < end]
     if not window:
-        return _finding(e, "unknown", f"no request started between {show(e.after)} after the fault and heal", None, 0.0, "requests")
+        return _finding(
+            e,
+            "unknown",
+            f"no request started between {show(e.after)} after the fault and heal",
+            None,
+            0.0,
+            unit="requests",
+        )
     if not any(r.upstreams for r in history.requests):
-        return _finding(e, "unknown", "no answer names the instances that were called", None, 0.0, "requests")
+        return _finding(e, "unknown", "no answer names the instances that were called", None, 0.0, unit="requests")
     bad = [(r, u) for r in window for u in r.upstreams if belongs(u, fault.targets)]
     if bad:
         first, upstream = bad[0]
@@ -145,9 +173,14 @@ def not_called(e: NotCalled, history: TrialHistory, fault: FaultRecord, _: Scena
             f"{upstream} was called{by} {show(first.started - fault.injected)} after the {fault.kind}; "
             f"{len(bad)} such calls in {len(window)} requests"
         )
-        evidence = [Evidence(where="pages", start=r.started - fault.injected, end=r.ended - fault.injected, text=f"called {u}") for r, u in bad[:50]]
-        return _finding(e, "fail", because, float(len(bad)), 0.0, "requests", evidence)
-    return _finding(e, "pass", f"none of {len(window)} requests was sent on to {_names(fault.targets)}", 0.0, 0.0, "requests")
+        evidence = [
+            Evidence(where="pages", start=r.started - fault.injected, end=r.ended - fault.injected, text=f"called {u}")
+            for r, u in bad[:50]
+        ]
+        return _finding(e, "fail", because, float(len(bad)), 0.0, unit="requests", evidence=evidence)
+    return _finding(
+        e, "pass", f"none of {len(window)} requests was sent on to {_names(fault.targets)}", 0.0, 0.0, unit="requests"
+    )
 
 
 def _window(history: TrialHistory, fault: FaultRecord, except_first: float) -> list[Request]:
@@ -160,13 +193,15 @@ def availability(e: Availability, history: TrialHistory, fault: FaultRecord, _: 
     """The share of arrivals that succeeded."""
     window = _window(history, fault, e.except_first)
     if not window:
-        return _finding(e, "unknown", "no arrival fell into the window", None, e.at_least, "share")
+        return _finding(e, "unknown", "no arrival fell into the window", None, e.at_least, unit="share")
     bad = [r for r in window if not r.ok]
     share = 1 - len(bad) / len(window)
-    because = f"{len(window) - len(bad)} of {len(window)} arrivals succeeded ({share:.1%}, at least {e.at_least:.3g} asked)"
+    because = (
+        f"{len(window) - len(bad)} of {len(window)} arrivals succeeded ({share:.1%}, at least {e.at_least:.3g} asked)"
+    )
     if bad:
         because += f"; the first to fail: {bad[0].error or f'status {bad[0].status}'} after {show(bad[0].latency)}"
-    return _finding(e, "pass" if share >= e.at_least - 1e-12 else "fail", because, share, e.at_least, "share")
+    return _finding(e, "pass" if share >= e.at_least - 1e-12 else "fail", because, share, e.at_least, unit="share")
 
 
 def latency(e: Latency, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
@@ -188,17 +223,30 @@ def appears(e: Appears, history: TrialHistory, fault: FaultRecord, _: Scenario) 
     for copy in copies(history, e.list):
         span = copy.at(t0)
         before = (span.entries if span else None) or frozenset()
-        for entry in copy.entries() - before:
-            if any(text in entry for text in wanted):
-                found.append((copy.listed(entry)[0][0] - t0, copy.holder, entry))
+        new = [entry for entry in copy.entries() - before if any(text in entry for text in wanted)]
+        found += [(copy.listed(entry)[0][0] - t0, copy.holder, entry) for entry in new]
     if found and (first := min(found))[0] <= e.within:
         evidence = [Evidence(where=first[1], start=first[0], end=first[0], text=first[2])]
         return _finding(e, "pass", f'"{first[2]}" after {show(first[0])}', first[0], e.within, evidence=evidence)
     if found:
-        return _finding(e, "fail", f'"{min(found)[2]}" came only after {show(min(found)[0])} (limit {show(e.within)})', min(found)[0], e.within)
+        return _finding(
+            e,
+            "fail",
+            f'"{min(found)[2]}" came only after {show(min(found)[0])} (limit {show(e.within)})',
+            min(found)[0],
+            e.within,
+        )
     if history.ended < t0 + e.within:
-        return _finding(e, "unknown", f"the trial ended {show(history.ended - t0)} after the fault, before the limit", None, e.within)
-    return _finding(e, "fail", f"nothing about {_names(wanted)} appeared in {e.list} within {show(e.within)}", None, e.within)
+        return _finding(
+            e,
+            "unknown",
+            f"the trial ended {show(history.ended - t0)} after the fault, before the limit",
+            None,
+            e.within,
+        )
+    return _finding(
+        e, "fail", f"nothing about {_names(wanted)} appeared in {e.list} within {show(e.within)}", None, e.within
+    )
 
 
 def recovers(e: Recovers, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
@@ -207,7 +255,9 @@ def recovers(e: Recovers, history: TrialHistory, fault: FaultRecord, _: Scenario
         waited = show(max(0.0, history.ended - fault.healed))
         return _finding(e, "fail", f"not steady again {waited} after heal (limit {show(e.within)})", None, e.within)
     value = max(0.0, history.recovered - fault.healed)
-    return _finding(e, "pass" if value <= e.within else "fail", f"steady again {show(value)} after heal", value, e.within)
+    return _finding(
+        e, "pass" if value <= e.within else "fail", f"steady again {show(value)} after heal", value, e.within
+    )
 
 
 _CHECKS: dict[str, Callable[..., Finding]] = {

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from shaketable.model.history import Look, TrialHistory
 
+Intervals = list[tuple[float, float]]
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -33,9 +35,9 @@ class Copy:
         """Every entry that was ever listed."""
         return {entry for span in self.spans for entry in span.entries or ()}
 
-    def listed(self, entry: str) -> list[tuple[float, float]]:
+    def listed(self, entry: str) -> Intervals:
         """Intervals in which the entry was listed; an unreadable stretch neither begins nor ends one."""
-        intervals: list[tuple[float, float]] = []
+        intervals: Intervals = []
         inside = False
         for span in self.spans:
             if span.entries is None:

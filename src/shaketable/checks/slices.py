@@ -44,7 +44,5 @@ def slice_rows(
         requests=tuple(sorted(mine, key=lambda r: (r.scheduled, r.ended))),
         load_beats=tuple(sorted((b for b in load_beats if began <= b.at <= ended), key=lambda b: b.at)),
         looks=(*sorted(state.values(), key=lambda look: (look.at, look.holder, look.list)), *during),
-        look_beats=tuple(
-            sorted((b for b in look_beats if began <= b.at <= ended), key=lambda b: (b.at, b.holder))
-        ),
+        look_beats=tuple(sorted((b for b in look_beats if began <= b.at <= ended), key=lambda b: (b.at, b.holder))),
     )

@@ -32,7 +32,9 @@ def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[F
     if history.broke:
         reasons.append(history.broke)
     if history.steady is None and not history.broke:
-        reasons.append(f"the topology was not steady within {show(scenario.steady.within)}, so a fault would prove nothing")
+        reasons.append(
+            f"the topology was not steady within {show(scenario.steady.within)}, so a fault would prove nothing"
+        )
     if history.fault is None and history.steady is not None and not history.broke:
         reasons.append("no fault was injected")
     if (fault := history.fault) is not None:
@@ -59,7 +61,10 @@ def _load(history: TrialHistory, scenario: Scenario) -> list[str]:
     if not beats:
         return ["the load was never heard of"]
     reasons = []
-    silence = max(b - a for a, b in zip([history.began, *(x.at for x in beats)], [*(x.at for x in beats), history.ended], strict=True))
+    silence = max(
+        b - a
+        for a, b in zip([history.began, *(x.at for x in beats)], [*(x.at for x in beats), history.ended], strict=True)
+    )
     if silence > _BEATS:
         reasons.append(f"the load was silent for {show(silence)}")
     planned, missed = sum(b.planned for b in beats), sum(b.not_started for b in beats)

@@ -15,7 +15,7 @@ _ORDER: tuple[Verdict, ...] = ("pass", "inconclusive", "fail")
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """pass < inconclusive < fail; nothing at all is inconclusive."""
+    """Pass < inconclusive < fail; nothing at all is inconclusive."""
     return max(verdicts, key=_ORDER.index, default="inconclusive")
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from shaketable.faults.witness import Signature
+from shaketable.faults.witness import Connect, Held, Signature
 from shaketable.model.scenario import FaultKind
 from shaketable.ports.hosts import HostFacts
 
@@ -83,9 +83,9 @@ def _power_off(facts: HostFacts, _: float) -> Plan:
     )
 
 
-_GOODBYE = frozenset({"eof", "reset"})
-_NO_ONE = frozenset({"refused", "silent", "unreachable"})
-_SILENCE = frozenset({"silent", "unreachable"})
+_GOODBYE: frozenset[Held] = frozenset({"eof", "reset"})
+_NO_ONE: frozenset[Connect] = frozenset({"refused", "silent", "unreachable"})
+_SILENCE: frozenset[Connect] = frozenset({"silent", "unreachable"})
 
 HOST_FAULTS: dict[str, HostFault] = {
     fault.kind: fault
@@ -93,13 +93,17 @@ HOST_FAULTS: dict[str, HostFault] = {
         HostFault(
             "stop",
             "the app says goodbye (FIN), then the port is closed",
-            Signature("held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False),
+            Signature(
+                "held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False
+            ),
             _stop,
         ),
         HostFault(
             "kill",
             "FIN (RST if data was unread) from the kernel, then the port is closed",
-            Signature("held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False),
+            Signature(
+                "held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False
+            ),
             _kill,
         ),
         HostFault(

@@ -67,7 +67,9 @@ def witness(signature: Signature, seen: Seen, *, lasting: bool = False) -> Witne
             wrong.append(f"the connection held to {probe.address} is {probe.held}")
         times.append(probe.at)
     if wrong:
-        return Witnessed(None, signature.claim, "; ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if wrong[4:] else ""))
+        return Witnessed(
+            None, signature.claim, "; ".join(wrong[:4]) + (f" and {len(wrong) - 4} more" if wrong[4:] else "")
+        )
     connects = sorted({probe.connect for probe in seen.probes})
     return Witnessed(
         max(times),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,12 @@ class Request:
     served_by: str
     upstreams: tuple[str, ...]
     """`host/service` of every instance called on behalf of this request, tries that failed included."""
+
+    @classmethod
+    def from_row(cls, row: Sequence[Any]) -> Request:
+        """Read a recorded row, whose columns are the fields in order."""
+        scheduled, started, ended, name, ok, status, error, served_by, upstreams = row
+        return cls(scheduled, started, ended, name, ok, status, error, served_by, tuple(upstreams or ()))
 
     @property
     def latency(self) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import queue
 import secrets
-import shutil
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,11 +24,11 @@ from shaketable.adapters.store import RunStore
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import HOST_FAULTS, HostFault
-from shaketable.model.errors import AgentError, EngineError, ScenarioError, ShakeError, TopologyError
+from shaketable.model.errors import EngineError, ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import EngineFacts, Requested, Residue, Result, Trial
 from shaketable.run.agents import AgentKeeper
-from shaketable.run.lane import Lane
+from shaketable.run.lane import Equipment, Lane
 from shaketable.run.loader import LoadedScenario, check_targets
 from shaketable.run.trial import TrialRunner, Work
 
@@ -75,6 +75,30 @@ class Finished:
     histories: Sequence[TrialHistory]
 
 
+class _Shift:
+    """The work that lanes share: they come up one after another, begin together, and take trials as they are free."""
+
+    def __init__(self, wanted: Sequence[Work], *, lanes: int) -> None:
+        self.starting = threading.Lock()
+        """Held while a topology starts: side by side they would only starve each other, and the trials under way."""
+        self.all_up = threading.Barrier(lanes)
+        self._todo: queue.SimpleQueue[Work] = queue.SimpleQueue()
+        for work in wanted:
+            self._todo.put(work)
+
+    def await_the_others(self) -> None:
+        """Wait until all lanes are up, or one has failed to come up."""
+        with contextlib.suppress(threading.BrokenBarrierError):
+            self.all_up.wait()
+
+    def next(self) -> Work | None:
+        """The next trial, None when there is none left."""
+        try:
+            return self._todo.get_nowait()
+        except queue.Empty:
+            return None
+
+
 def works(loaded: LoadedScenario, variant: str, request: Request) -> list[Work]:
     """The trials of one variant, cell by cell within each index, so that time favours no cell."""
     axes = {
@@ -94,9 +118,7 @@ def works(loaded: LoadedScenario, variant: str, request: Request) -> list[Work]:
 class Campaign:
     """Runs a request. `stop` may be set at any time: faults are healed, everything is taken down, and the rest reported."""
 
-    def __init__(
-        self, request: Request, progress: Progress, catalogue: Mapping[str, HostFault] = HOST_FAULTS
-    ) -> None:
+    def __init__(self, request: Request, progress: Progress, catalogue: Mapping[str, HostFault] = HOST_FAULTS) -> None:
         self.request, self.progress, self.catalogue = request, progress, catalogue
         self.stop = threading.Event()
         self.run_id = f"{datetime.now(UTC):%m%d%H%M%S}-{secrets.token_hex(2)}"
@@ -114,9 +136,10 @@ class Campaign:
         hosts = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
         store = RunStore.create(self.request.out, [(one.path, one.text) for one in self.request.scenarios])
         with self._journaled(engine, image) as (keeper, journal):
+            equipment = Equipment(self.run_id, str(self.request.seed), engine, keeper, image, store)
             for loaded in self.request.scenarios:
                 for variant in self._variants(loaded):
-                    self._run_variant(loaded, variant, hosts[loaded.path], engine, keeper, image, store)
+                    self._run_variant(loaded, variant, hosts[loaded.path][variant], equipment)
             keeper.leave()
             residue = self._clean(engine, journal)
         if self._errors and not self._histories:
@@ -213,42 +236,28 @@ class Campaign:
         self,
         loaded: LoadedScenario,
         variant: str,
-        hosts: Mapping[str, Mapping[str, tuple[str, ...]]],
-        engine: DockerEngine,
-        keeper: AgentKeeper,
-        image: str,
-        store: RunStore,
+        hosts: Mapping[str, tuple[str, ...]],
+        equipment: Equipment,
     ) -> None:
-        todo: queue.SimpleQueue[Work] = queue.SimpleQueue()
         wanted = works(loaded, variant, self.request)
-        for work in wanted:
-            todo.put(work)
         if not wanted or self.stop.is_set() or self._errors:
             return
         self._project(loaded, variant, 0).build(self.progress.say)
-        locustfile = (loaded.folder / loaded.scenario.load.locustfile).read_text()
         lanes = [
             Lane(
                 number,
                 self._project(loaded, variant, number),
                 loaded.scenario,
-                locustfile,
-                engine=engine,
-                keeper=keeper,
-                image=image,
-                run=self.run_id,
-                seed=str(self.request.seed),
-                store=store,
-                logs=store.folder / "logs" / f"{loaded.scenario.name}-{variant}",
+                loaded.locustfile.read_text(),
+                equipment=equipment,
+                logs=equipment.store.folder / "logs" / f"{loaded.scenario.name}-{variant}",
             )
             for number in range(1, min(self.request.lanes, len(wanted)) + 1)
         ]
         self.progress.begin(len(wanted))
-        starting = threading.Lock()
+        shift = _Shift(wanted, lanes=len(lanes))
         threads = [
-            threading.Thread(
-                target=self._work_off, args=(lane, todo, hosts[variant], starting, store), name=f"lane-{lane.number}"
-            )
+            threading.Thread(target=self._work_off, args=(lane, shift, hosts), name=f"lane-{lane.number}")
             for lane in lanes
         ]
         for thread in threads:
@@ -256,49 +265,44 @@ class Campaign:
         for thread in threads:
             thread.join()
 
-    def _work_off(
-        self,
-        lane: Lane,
-        todo: queue.SimpleQueue[Work],
-        hosts: Mapping[str, tuple[str, ...]],
-        starting: threading.Lock,
-        store: RunStore,
-    ) -> None:
+    def _work_off(self, lane: Lane, shift: _Shift, hosts: Mapping[str, tuple[str, ...]]) -> None:
         """A lane's life. A lane that cannot be brought up ends the campaign; one that a trial left unsteady is rebuilt."""
         try:
-            while not self.stop.is_set() and not self._errors:
-                try:
-                    work = todo.get_nowait()
-                except queue.Empty:
-                    return
+            with shift.starting:
+                if not self._over():
+                    lane.start(self.progress.say)
+            shift.await_the_others()
+            while not self._over() and (work := shift.next()) is not None:
                 if not lane.up:
-                    with starting:  # one after another: side by side they would only starve each other
+                    with shift.starting:
                         lane.start(self.progress.say)
                 history = TrialRunner(lane, work, hosts, self.stop, self.catalogue).run()
-                self._keep(lane, history, store)
+                self._keep(lane, history)
                 if (history.broke or history.recovered is None) and not self.stop.is_set():
                     lane.stop()
         except ShakeError as error:
-            with self._lock:
-                self._errors.append(error)
+            self._failed(error)
         finally:
+            shift.all_up.abort()
             try:
                 lane.stop()
             except ShakeError as error:
-                with self._lock:
-                    self._errors.append(error)
+                self._failed(error)
 
-    def _keep(self, lane: Lane, history: TrialHistory, store: RunStore) -> None:
+    def _over(self) -> bool:
+        return self.stop.is_set() or bool(self._errors)
+
+    def _failed(self, error: ShakeError) -> None:
+        with self._lock:
+            self._errors.append(error)
+
+    def _keep(self, lane: Lane, history: TrialHistory) -> None:
         if self.stop.is_set() and history.broke:
             return  # cut short by the user: not a trial
         trial = judge(history, lane.scenario)
-        store.trial(history)
+        lane.store.trial(history)
+        lane.store.check()
         with self._lock:
             self._trials.setdefault((history.scenario, history.variant), []).append(trial)
             self._histories.append(history)
             self.progress.trial(history.variant, trial)
-
-
-def enough_disk(folder: Path, needed: int = 200_000_000) -> bool:
-    """Whether `folder`'s file system has room for a campaign's record, bytes."""
-    return shutil.disk_usage(folder).free >= needed

@@ -53,6 +53,19 @@ class Recorded:
             self.requests.popleft()
 
 
+@dataclass(frozen=True, slots=True)
+class Equipment:
+    """What all lanes of a run share."""
+
+    run: str
+    seed: str
+    engine: DockerEngine
+    keeper: AgentKeeper
+    image: str
+    """The helper image."""
+    store: RunStore
+
+
 class Lane:
     """Brings its topology up and down; everything it hears goes to the store and to `recorded`."""
 
@@ -63,26 +76,22 @@ class Lane:
         scenario: Scenario,
         locustfile: str,
         *,
-        engine: DockerEngine,
-        keeper: AgentKeeper,
-        image: str,
-        run: str,
-        seed: str,
-        store: RunStore,
+        equipment: Equipment,
         logs: Path,
     ) -> None:
         self.number = number
         self.project = project
         self.scenario = scenario
-        self.engine = engine
-        self.keeper = keeper
-        self.store = store
+        self.engine = equipment.engine
+        self.keeper = equipment.keeper
+        self.store = equipment.store
         self.recorded = Recorded(SteadyWatch(scenario))
         self.lock = threading.Condition()
         self.containers: Mapping[str, str] = {}
         self.builds = 0
         """How often the topology was built up; more than once when a trial left it unsteady."""
-        self._locustfile, self._image, self._run, self._seed, self._logs = locustfile, image, run, seed, logs
+        self._locustfile, self._logs = locustfile, logs
+        self._image, self._run, self._seed = equipment.image, equipment.run, equipment.seed
         self._observer: Channel | None = None
         self._load: Channel | None = None
 
@@ -219,8 +228,7 @@ class Lane:
 
     def _on_load(self, message: Message) -> None:
         if "request" in message:
-            *fields, upstreams = message["request"]
-            request = Request(*fields, tuple(upstreams))
+            request = Request.from_row(message["request"])
             with self.lock:
                 self.recorded.requests.append(request)
                 self.recorded.steady.request(request)

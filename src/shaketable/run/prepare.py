@@ -138,7 +138,9 @@ def read_run(folder: Path) -> StoredRun:
     """Read a run folder. Raises UsageError when it is none."""
     paths = tuple(sorted((folder / "scenarios").glob("*/*.yaml")))
     if not paths:
-        raise UsageError(f"{folder} is not the folder of a run", hint="name the folder given with --out, or one in runs/")
+        raise UsageError(
+            f"{folder} is not the folder of a run", hint="name the folder given with --out, or one in runs/"
+        )
     scenarios = {one.name: one for one in (parse_scenario(p.read_text(), file=str(p)) for p in paths)}
     return StoredRun(read_result(folder), read_histories(folder), scenarios, paths)
 

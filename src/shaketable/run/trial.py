@@ -12,6 +12,7 @@ from pathlib import Path
 from shaketable.adapters.journal import OpenFault
 from shaketable.checks.slices import slice_rows
 from shaketable.faults import HOST_FAULTS, HostFault, Seen, witness
+from shaketable.faults.witness import Held
 from shaketable.model.draw import between, pick
 from shaketable.model.errors import ShakeError, TopologyError
 from shaketable.model.history import FaultRecord, TrialHistory, Witnessed
@@ -93,7 +94,7 @@ class TrialRunner:
         self.open: OpenFault | None = None
         self.record: FaultRecord | None = None
         self.broke = ""
-        self._held_before: dict[str, str] = {}
+        self._held_before: dict[str, Held] = {}
         self._offset = 0.0
 
     def now(self) -> float:
@@ -199,7 +200,13 @@ class TrialRunner:
             clean=False,
         )
         self.lane.store.event(
-            "injected", self.record.injected, fsync=True, lane=self.lane.number, fault=self.kind, host=self.host, sent=sent
+            "injected",
+            self.record.injected,
+            fsync=True,
+            lane=self.lane.number,
+            fault=self.kind,
+            host=self.host,
+            sent=sent,
         )
 
     def _compare(self, *, lasting: bool = False) -> Witnessed:
@@ -211,7 +218,9 @@ class TrialRunner:
             probes = [p for p in self.lane.recorded.probes.values() if p.at > since]
         expected = {f"{ip}:{port}" for ip, port in self.facts.addresses}
         if {p.address for p in probes} != expected:
-            return Witnessed(None, self.how.signature.claim, f"a peer has looked at {len(probes)} of {len(expected)} addresses")
+            return Witnessed(
+                None, self.how.signature.claim, f"a peer has looked at {len(probes)} of {len(expected)} addresses"
+            )
         return witness(
             self.how.signature,
             Seen(view.at, view.alive, view.frozen, probes, self._held_before),
@@ -229,7 +238,9 @@ class TrialRunner:
         if record is not None and record.witness.at is not None and not self.broke:
             last = self._compare(lasting=True)
             if last.at is None:
-                record = replace(record, witness=replace(last, seen=f"the effect ended by itself before heal: {last.seen}"))
+                record = replace(
+                    record, witness=replace(last, seen=f"the effect ended by itself before heal: {last.seen}")
+                )
         began = self.now()
         problems = lane.keeper.undo(self.open)
         assert facts is not None
@@ -246,10 +257,16 @@ class TrialRunner:
         clean = view.all_thawed and view.links_up and not problems
         clean = clean and all(alive != plan.revive for alive in view.alive.values())
         lane.stop_probing()
-        lane.store.event("healed", healed, fsync=True, lane=lane.number, fault=self.kind, host=self.host, problems=problems)
+        lane.store.event(
+            "healed", healed, fsync=True, lane=lane.number, fault=self.kind, host=self.host, problems=problems
+        )
         if record is not None:
             self.record = replace(
-                record, heal_began=began, healed=healed, clean=clean, notes=(*record.notes, *problems, *self._grace_notes(facts))
+                record,
+                heal_began=began,
+                healed=healed,
+                clean=clean,
+                notes=(*record.notes, *problems, *self._grace_notes(facts)),
             )
 
     def _grace_notes(self, facts: HostFacts) -> tuple[str, ...]:
@@ -265,9 +282,7 @@ class TrialRunner:
                 return
             self._pause()
 
-    def _history(
-        self, began: float, steady: float | None, steady_again: object, s: Situation
-    ) -> TrialHistory:
+    def _history(self, began: float, steady: float | None, steady_again: object, s: Situation) -> TrialHistory:
         with self.lane.lock:
             recorded = self.lane.recorded
             heard = recorded.load_beats[-1].at if recorded.load_beats else s.now

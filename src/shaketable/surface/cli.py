@@ -61,7 +61,7 @@ def engine_up_command() -> None:
     """Make sure that an engine with compose v2 answers."""
     from shaketable.adapters.host_engine import engine_up  # noqa: PLC0415  (start-up time)
 
-    engine_up(lambda text: click.echo(text))
+    engine_up(click.echo)
 
 
 @engine.command("down")
@@ -69,7 +69,7 @@ def engine_down_command() -> None:
     """Stop the engine if `engine up` started it."""
     from shaketable.adapters.host_engine import engine_down  # noqa: PLC0415
 
-    engine_down(lambda text: click.echo(text))
+    engine_down(click.echo)
 
 
 @cli.command()
@@ -190,7 +190,9 @@ def _heal_on_interrupt(campaign: Any) -> None:
 
     def interrupted(*_: object) -> None:
         if campaign.stop.is_set():
-            _err.print(f"\nleaving now; what is left is being undone. To be sure: shaketable heal --run {campaign.run_id}")
+            _err.print(
+                f"\nleaving now; what is left is being undone. To be sure: shaketable heal --run {campaign.run_id}"
+            )
             os._exit(int(Exit.INTERRUPTED))
         _err.print("\ninterrupted: healing, taking down and reporting (again to leave at once)")
         campaign.stop.set()
