@@ -23,7 +23,7 @@ LEASE = 1
 KEEP_ALIVE_EVERY = 1 / 3
 ANNOUNCE_EVERY = 1.0
 LOOK_EVERY = 0.1
-LOAD_STEP = 2
+LOAD_STEP = 3
 """A load is published when it has moved this far: the registry need not know of every invoice."""
 HEALTH_PORT = 8000
 SERVICES = {"catalog": 8001, "orders": 8002, "customers": 8003, "billing": 8004}

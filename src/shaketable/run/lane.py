@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,10 @@ from shaketable.model.history import LoadBeat, Look, LookBeat, Request
 from shaketable.model.scenario import Scenario
 from shaketable.run.agents import AgentKeeper
 
+_LONGEST = 6 * 3600
+"""The load stops by itself after this, seconds."""
+_SIGNS = 20.0
+"""How long the observer and the load have to begin, seconds."""
 _KEEP = 400_000
 """Rows kept in memory for a trial; the store has them all."""
 
@@ -128,9 +133,26 @@ class Lane:
                 "seed": f"{self._seed}/lane-{self.number}/{self.builds}",
                 "served_by": load.served_by,
                 "upstreams": load.upstreams,
-                "max_seconds": 6 * 3600,
+                "max_seconds": _LONGEST,
             }
         )
+        self._await_signs()
+
+    def _await_signs(self) -> None:
+        """Wait until every holder was looked at and the load has begun. Raises TopologyError, AgentError."""
+        deadline = time.monotonic() + _SIGNS
+        holders = self.scenario.observers.holders
+        with self.lock:
+            while True:
+                watched = {beat.holder for beat in self.recorded.look_beats}
+                if self.recorded.load_beats and watched >= set(holders):
+                    return
+                if why := self.lost() or (self.recorded.errors[0] if self.recorded.errors else ""):
+                    raise AgentError(why)
+                if time.monotonic() > deadline:
+                    silent = [*sorted(set(holders) - watched), *([] if self.recorded.load_beats else ["the load"])]
+                    raise AgentError(f"nothing was heard of {', '.join(silent)} in lane {self.number} for {_SIGNS:g} s")
+                self.lock.wait(0.1)
 
     def _tool(self, module: str, network: str, on_message: Callable[[Message], None], *, cpu_shares: int) -> Channel:
         _, channel = self.engine.run_tool(
