@@ -33,7 +33,7 @@ def _on_disk(folder: Path) -> Iterator[None]:
     """Say in one sentence what the disk refused."""
     try:
         yield
-    except (OSError, duckdb.IOException) as error:
+    except (OSError, duckdb.Error) as error:
         why = getattr(error, "strerror", None) or str(error).splitlines()[0]
         raise UsageError(
             f"the run's record cannot be written to {folder}: {why}",
@@ -109,29 +109,49 @@ class RunStore:
         self._append("beats", {"lane": lane, "holder": "", **asdict(beat)})
 
     def trial(self, history: TrialHistory) -> None:
-        """A trial is over: everything of it that is not rows, and all rows so far on disk."""
+        """A trial is over: everything of it that is not rows, and all rows so far on disk.
+
+        `rows` says how many there must be when it is read back, and `looks_from` since when the lane's present topology
+        was looked at: what was seen of an earlier one is not its state.
+        """
         with self._lock:
-            for name in _TABLES:
-                if not self._files[name].closed:
-                    self._files[name].flush()
-        self._append(
-            "events", {"kind": "trial", "version": VERSION, "at": history.ended, "trial": _plain(history)}, fsync=True
+            try:
+                with _on_disk(self.folder):
+                    for name in _TABLES:
+                        if not self._files[name].closed:
+                            self._files[name].flush()
+            except ShakeError as error:
+                self._failed = self._failed or error
+        self.event(
+            "trial",
+            history.ended,
+            fsync=True,
+            version=VERSION,
+            rows={name: len(getattr(history, name)) for name in _ROWS},
+            looks_from=min((look.at for look in history.looks), default=None),
+            trial=_plain(history),
         )
 
     def close(self, result: Result) -> None:
-        """Write result.json and turn the rows into Parquet. Raises UsageError when the disk refuses."""
+        """Turn the rows into Parquet, then write result.json: a folder that has it is complete.
+
+        Each takes its place in one step, so that a kill in between loses nothing. Raises UsageError when the disk refuses.
+        """
         self.abandon()
         self.check()
         with _on_disk(self.folder):
-            (self.folder / "result.json").write_text(result.to_json() + "\n")
             for table, columns in _TABLES.items():
-                rows, parquet = self.folder / f"{table}.jsonl", self.folder / f"{table}.parquet"
+                rows, made = self.folder / f"{table}.jsonl", self.folder / f"{table}.parquet.new"
                 with duckdb.connect() as db:
                     db.execute(
-                        f"COPY ({_read_rows(columns)}) TO '{_quoted(parquet)}' (FORMAT parquet, COMPRESSION zstd)",
+                        f"COPY ({_read_rows(columns, torn=False)}) TO '{_quoted(made)}' (FORMAT parquet, COMPRESSION zstd)",
                         [str(rows)],
                     )
+                made.replace(self.folder / f"{table}.parquet")
                 rows.unlink()
+            made = self.folder / "result.json.new"
+            made.write_text(result.to_json() + "\n")
+            made.replace(self.folder / "result.json")
 
     def abandon(self) -> None:
         """Close the files as they are; the rows so far stay readable."""
@@ -144,9 +164,12 @@ class RunStore:
                     self._failed = self._failed or error
 
 
-def _read_rows(columns: str) -> str:
+def _read_rows(columns: str, *, torn: bool) -> str:
+    """Read appended rows; where one may be torn it becomes a row of NULLs."""
     spec = ", ".join(f"'{c.split()[0]}': '{c.split()[1]}'" for c in columns.split(", "))
-    return f"SELECT * FROM read_json(?, format='newline_delimited', ignore_errors=true, columns={{{spec}}})"
+    return (
+        f"SELECT * FROM read_json(?, format='newline_delimited', ignore_errors={str(torn).lower()}, columns={{{spec}}})"
+    )
 
 
 def _quoted(path: Path) -> str:
@@ -176,14 +199,20 @@ def _rows(folder: Path, table: str, make: Callable[[tuple[Any, ...]], Any]) -> d
     """All rows of a table by lane, from Parquet or, where a run was killed, from what had been appended."""
     parquet, appended = folder / f"{table}.parquet", folder / f"{table}.jsonl"
     by_lane: dict[int, list[Any]] = {}
-    with duckdb.connect() as db:
-        if parquet.exists():
-            found = db.execute("SELECT * FROM read_parquet(?)", [str(parquet)]).fetchall()
-        elif appended.exists() and appended.stat().st_size:
-            found = db.execute(_read_rows(_TABLES[table]), [str(appended)]).fetchall()
-        else:
-            found = []
+    found: list[tuple[Any, ...]] = []
+    try:
+        with duckdb.connect() as db:
+            if parquet.exists():
+                found = db.execute("SELECT * FROM read_parquet(?)", [str(parquet)]).fetchall()
+            elif appended.exists():
+                found = db.execute(_read_rows(_TABLES[table], torn=True), [str(appended)]).fetchall()
+                if found and found[-1][0] is None and not appended.read_bytes().endswith(b"\n"):
+                    del found[-1]  # the line that was being written when the run was killed
+    except (duckdb.Error, OSError) as error:
+        raise UsageError(f"{table} of {folder} cannot be read: {str(error).splitlines()[0]}") from error
     for lane, *row in found:
+        if lane is None:
+            raise UsageError(f"{appended} is damaged: it holds a line that is no row")
         by_lane.setdefault(lane, []).append(make(tuple(row)))
     return by_lane
 
@@ -198,19 +227,24 @@ def _beat(row: tuple[Any, ...]) -> LookBeat | LoadBeat:
 
 
 def _events(folder: Path) -> Iterable[dict[str, Any]]:
+    path = folder / "events.jsonl"
     try:
-        lines = (folder / "events.jsonl").read_text().splitlines()
+        lines = path.read_bytes().split(b"\n")
     except OSError as error:
         raise UsageError(f"{folder} holds no readable record: {error.strerror}") from error
-    for line in lines:
+    for number, line in enumerate(lines[:-1], 1):  # what follows the last line end was torn by a kill, or is nothing
         try:
             yield json.loads(line)
-        except ValueError:
-            continue  # the line that was being written when the run was killed
+        except ValueError as error:
+            raise UsageError(f"{path}:{number}:1: is no event; the record is damaged") from error
 
 
 def read_histories(folder: Path) -> list[TrialHistory]:
-    """Every trial of a run, with its rows. Raises UsageError when there is no record or it is of another version."""
+    """Every trial of a run, with exactly the rows that the live judge saw.
+
+    Of a run that was killed, trials whose rows are not all on disk are left out. Raises UsageError when there is no
+    record, or it is damaged or of another version.
+    """
     requests = _rows(folder, "requests", Request.from_row)
     looks = _rows(folder, "looks", _look)
     beats = _rows(folder, "beats", _beat)
@@ -222,16 +256,21 @@ def read_histories(folder: Path) -> list[TrialHistory]:
             raise UsageError(f"{folder} was recorded by another version (record {event['version']}, not {VERSION})")
         plain = _typed(event["trial"])
         lane = plain["lane"]
+        since = event.get("looks_from") or 0.0
         rows = slice_rows(
             plain["began"],
             plain["ended"],
             plain["heard"],
             requests=requests.get(lane, ()),
             load_beats=[b for b in beats.get(lane, ()) if isinstance(b, LoadBeat)],
-            looks=looks.get(lane, ()),
+            looks=[look for look in looks.get(lane, ()) if look.at >= since],
             look_beats=[b for b in beats.get(lane, ()) if isinstance(b, LookBeat)],
         )
-        histories.append(TrialHistory(**plain, **rows))
+        history = TrialHistory(**plain, **rows)
+        if all(len(getattr(history, name)) >= count for name, count in event.get("rows", {}).items()):
+            histories.append(history)
+        elif (folder / "result.json").exists():
+            raise UsageError(f"rows of trial {history.index} ({history.variant}) are missing from {folder}")
     return histories
 
 

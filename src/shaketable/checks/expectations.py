@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from shaketable.checks.listed import Copy, belongs, copies, unreadable
@@ -57,41 +57,34 @@ def _names(hosts: Sequence[str]) -> str:
     return " and ".join(hosts)
 
 
-def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
-    """Every entry of the target leaves every holder within the limit and stays away until heal."""
+def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
+    """Every entry of the target leaves every holder within the limit and stays away until heal.
+
+    What was seen to be listed fails, whatever could not be seen elsewhere. Listed means listed when the fault was sent:
+    a host that is stopped says goodbye before its last instance has ended.
+    """
     t0, deadline = fault.injected, fault.injected + e.within
     evidence: list[Evidence] = []
     wrong: list[tuple[float, str]] = []
     last = 0.0
-    seen = False
+    seen, blind = False, ""
     for copy in copies(history, e.list):
-        if (span := copy.at(deadline)) is None or span.entries is None:
-            return _finding(
-                e, "unknown", f"{copy.holder} could not be read {show(e.within)} after the fault", None, e.within
+        blind = blind or _blind(copy, e.within, fault, scenario)
+        seen = seen or any(belongs(entry, fault.targets) for entry in copy.known_at(min(fault.sent, t0)))
+        for entry, start, ends, known in _listed_while_down(copy, fault):
+            begins = max(start, t0)
+            evidence.append(
+                Evidence(where=copy.holder, start=begins - t0, end=ends - t0, text=f"{copy.holder} lists {entry}")
             )
-        for entry in sorted(entry for entry in copy.entries() if belongs(entry, fault.targets)):
-            for start, end in copy.listed(entry):
-                begins, ends = max(start, t0), min(end, fault.heal_began)
-                if ends <= begins:
-                    continue
-                seen = True
-                evidence.append(
-                    Evidence(where=copy.holder, start=begins - t0, end=ends - t0, text=f"{copy.holder} lists {entry}")
-                )
-                if ends <= deadline:
-                    last = max(last, ends - t0)
-                elif start <= deadline:
-                    still = " when it was healed" if end >= fault.heal_began else ""
-                    wrong.append(
-                        (
-                            ends - t0,
-                            f"{copy.holder} still listed {entry} {show(ends - t0)} after the {fault.kind}{still}",
-                        )
-                    )
-                else:
-                    wrong.append(
-                        (ends - t0, f"{copy.holder} listed {entry} again {show(start - t0)} after the {fault.kind}")
-                    )
+            if known <= deadline:
+                last = max(last, ends - t0)
+            elif start <= deadline:
+                still = " when it was healed" if known >= fault.heal_began else ""
+                what = f"still listed {entry} {show(known - t0)} after the {fault.kind}{still}"
+                wrong.append((known - t0, f"{copy.holder} {what}"))
+            else:
+                what = f"listed {entry} again {show(start - t0)} after the {fault.kind}"
+                wrong.append((known - t0, f"{copy.holder} {what}"))
     if wrong:
         wrong.sort(reverse=True)
         more = f", and {len(wrong) - 1} more" if wrong[1:] else ""
@@ -100,6 +93,11 @@ def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, _: Scenario) ->
         )
     if not seen:
         return _finding(e, "unknown", f"no holder listed {_names(fault.targets)} when the fault began", None, e.within)
+    if not blind and fault.heal_began <= deadline:
+        healed = f"healed {show(fault.heal_began - t0)} after the fault" if fault.heal_began > t0 else "never healed"
+        blind = f"{_names(fault.targets)} was {healed}, so the limit was not reached"
+    if blind:
+        return _finding(e, "unknown", blind, None, e.within, evidence=evidence)
     return _finding(
         e,
         "pass",
@@ -108,6 +106,28 @@ def leaves(e: Leaves, history: TrialHistory, fault: FaultRecord, _: Scenario) ->
         e.within,
         evidence=evidence,
     )
+
+
+def _listed_while_down(copy: Copy, fault: FaultRecord) -> Iterator[tuple[str, float, float, float]]:
+    """Each time an entry of the target was listed between the fault and heal: entry, since when, until when.
+
+    The end is given twice: when it was first seen to be gone, and until when it was last seen to be there.
+    """
+    for entry in sorted(entry for entry in copy.entries() if belongs(entry, fault.targets)):
+        for start, end in copy.listed(entry):
+            begins, ends = max(start, fault.injected), min(end, fault.heal_began)
+            if ends > begins:
+                yield entry, start, ends, copy.last_seen(entry, begins, ends)
+
+
+def _blind(copy: Copy, within: float, fault: FaultRecord, scenario: Scenario) -> str:
+    """Why a holder could have listed the target unseen, at the limit or after it; empty if it could not."""
+    deadline = fault.injected + within
+    if (span := copy.at(deadline)) is None or span.entries is None:
+        return f"{copy.holder} could not be read {show(within)} after the fault"
+    if (dark := copy.blind(deadline, fault.heal_began)) > scenario.observers.max_gap:
+        return f"{copy.holder} could not be read for {show(dark)} between the limit and heal"
+    return ""
 
 
 def stays(e: Stays, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
@@ -121,8 +141,7 @@ def stays(e: Stays, history: TrialHistory, fault: FaultRecord, scenario: Scenari
             return _finding(
                 e, "unknown", f"{copy.holder} could not be read for {show(blind)}", None, 0.0, unit="entries"
             )
-        span = copy.at(t0)
-        for entry in sorted(x for x in (span.entries if span else None) or () if not belongs(x, fault.targets)):
+        for entry in sorted(x for x in copy.known_at(t0) if not belongs(x, fault.targets)):
             watched += 1
             for start, end in _absences(copy, entry, t0, history.ended):
                 gone.append(
@@ -215,19 +234,20 @@ def latency(e: Latency, history: TrialHistory, fault: FaultRecord, _: Scenario) 
     return _finding(e, "pass" if value <= e.at_most else "fail", because, value, e.at_most)
 
 
-def appears(e: Appears, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
+def appears(e: Appears, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """A new entry with the text appears in the list within the limit."""
     t0 = fault.injected
     wanted = [e.contains.replace("{target}", host) for host in fault.targets]
     found: list[tuple[float, str, str]] = []
     for copy in copies(history, e.list):
-        span = copy.at(t0)
-        before = (span.entries if span else None) or frozenset()
-        new = [entry for entry in copy.entries() - before if any(text in entry for text in wanted)]
+        new = [entry for entry in copy.entries() - copy.known_at(t0) if any(text in entry for text in wanted)]
         found += [(copy.listed(entry)[0][0] - t0, copy.holder, entry) for entry in new]
     if found and (first := min(found))[0] <= e.within:
         evidence = [Evidence(where=first[1], start=first[0], end=first[0], text=first[2])]
         return _finding(e, "pass", f'"{first[2]}" after {show(first[0])}', first[0], e.within, evidence=evidence)
+    for copy in copies(history, e.list):
+        if (dark := copy.blind(t0, t0 + e.within)) > scenario.observers.max_gap:
+            return _finding(e, "unknown", f"{copy.holder} could not be read for {show(dark)}", None, e.within)
     if found:
         return _finding(
             e,

@@ -31,6 +31,26 @@ class Copy:
         """The span that covers a moment; None before the first look."""
         return next((s for s in reversed(self.spans) if s.start <= moment), None)
 
+    def known_at(self, moment: float) -> frozenset[str]:
+        """What was listed when it was last read at or before a moment."""
+        return next(
+            (s.entries for s in reversed(self.spans) if s.start <= moment and s.entries is not None), frozenset()
+        )
+
+    def last_seen(self, entry: str, start: float, end: float) -> float:
+        """Until when within [start, end] the entry is known to have been listed: no later than it could be read."""
+        known = [min(s.end, end) for s in self.spans if s.start < end and s.end > start and entry in (s.entries or ())]
+        return known[-1] if known else start
+
+    def blind(self, start: float, end: float) -> float:
+        """The longest time without a break within [start, end] for which it could not be read, seconds."""
+        longest = run = 0.0
+        for span in self.spans:
+            seconds = max(0.0, min(span.end, end) - max(span.start, start))
+            run = run + seconds if span.entries is None else 0.0
+            longest = max(longest, run)
+        return longest
+
     def entries(self) -> set[str]:
         """Every entry that was ever listed."""
         return {entry for span in self.spans for entry in span.entries or ()}

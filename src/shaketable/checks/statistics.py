@@ -11,12 +11,24 @@ def _log_pmf(k: int, n: int, p: float) -> float:
 
 
 def at_most(k: int, n: int, p: float) -> float:
-    """P(X <= k) for X binomial(n, p), summed from its largest terms."""
-    if p <= 0:
+    """P(X <= k) for X binomial(n, p), summed from its largest term until the rest is negligible."""
+    if k >= n or p <= 0:
         return 1.0
-    if p >= 1:
-        return 1.0 if k >= n else 0.0
-    return min(1.0, math.fsum(math.exp(_log_pmf(i, n, p)) for i in range(k + 1)))
+    if k < 0 or p >= 1:
+        return 0.0
+    return _tail(k, n, p) if k < n * p else 1.0 - _tail(n - k - 1, n, 1 - p)
+
+
+def _tail(k: int, n: int, p: float) -> float:
+    """The terms from k down to 0, where k is below the mean, so that each is smaller than the one before."""
+    total = term = 1.0
+    odds = (1 - p) / p
+    for i in range(k, 0, -1):
+        term *= i / (n - i + 1) * odds
+        total += term
+        if term < total * 1e-18:
+            break
+    return min(1.0, math.exp(_log_pmf(k, n, p)) * total)
 
 
 def _solve(n: int, k: int, tail: float) -> float:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from shaketable.checks.statistics import poisson_at_most
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding, Watch
@@ -10,8 +12,12 @@ from shaketable.model.units import show_duration as show
 
 _CHANCE = 1e-6
 """How improbable so few arrivals must be before the load counts as too little."""
+_PERIOD = 0.2
+"""Seconds from beat to beat of an observer; each speaks of the time since the one before."""
+_SLACK = 0.05
+"""By how much two clocks that were compared may differ, seconds."""
 _BEATS = 1.0
-"""A holder or load that is silent for longer than this, seconds, is not at work."""
+"""A load that is silent for longer than this, seconds, is not at work."""
 
 
 def watches(history: TrialHistory, scenario: Scenario) -> tuple[Watch, ...]:
@@ -20,7 +26,9 @@ def watches(history: TrialHistory, scenario: Scenario) -> tuple[Watch, ...]:
     for holder in scenario.observers.holders:
         beats = [b for b in history.look_beats if b.holder == holder]
         gap = max((b.max_gap for b in beats), default=history.ended - history.began)
-        if beats and (silence := history.ended - beats[-1].at) > _BEATS:
+        moments = [*(b.at for b in beats), max([history.ended, *(b.at for b in beats)])]
+        silence = max((later - earlier for earlier, later in pairwise(moments)), default=0.0)
+        if silence - _PERIOD > scenario.observers.max_gap:  # beats are missing: nobody vouches for that time
             gap = max(gap, silence)
         found.append(Watch(holder=holder, looks=sum(b.looks for b in beats), max_gap_s=round(gap, 6)))
     return tuple(found)
@@ -52,7 +60,23 @@ def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[F
         ]
         if fault.effective:
             reasons += [f"{f.id}: {f.because}" for f in findings if f.verdict == "unknown"]
-    return tuple(reasons)
+    return tuple(reasons + _clocks(history))
+
+
+def _clocks(history: TrialHistory) -> list[str]:
+    """Times that cannot be: two clocks that disagree would shift every claim."""
+    order = [("the trial began", history.began), ("it was steady", history.steady)]
+    if (fault := history.fault) is not None:
+        order += [("the fault was sent", fault.sent), ("it took effect", fault.injected)]
+        if fault.healed > 0:
+            order += [("heal began", fault.heal_began), ("heal was finished", fault.healed)]
+    order.append(("the trial ended", history.ended))
+    known = [(what, at) for what, at in order if at is not None]
+    return [
+        f"the clocks disagree: {later} {show(first - second)} before {earlier}"
+        for (earlier, first), (later, second) in pairwise(known)
+        if second < first - _SLACK
+    ]
 
 
 def _load(history: TrialHistory, scenario: Scenario) -> list[str]:
