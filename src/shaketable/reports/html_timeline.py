@@ -1,0 +1,311 @@
+"""What the page draws of one trial, as small as it gets: who listed the dead instance when, and every arrival.
+
+All times are whole milliseconds since the fault took effect (since the trial began, where there was no fault).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final, TypedDict
+
+from shaketable.checks.listed import Copy, Intervals, belongs, copies
+from shaketable.model.history import FaultRecord, Request, TrialHistory
+from shaketable.model.scenario import Appears, Availability, Latency, Leaves, NotCalled, Scenario, Stays
+from shaketable.model.units import show_duration
+from shaketable.reports.digest import one_line
+
+LISTED, WITHIN, LATE, MISSING, WRONG = range(5)
+"""What a stretch of a row means: as it should be; dead, but within the limit; dead, beyond it; healthy, yet gone; not
+steady (only without a fault)."""
+OK, SLOW, FAILED = range(3)
+_MAX_ROWS: Final = 40
+_ESCAPES: Final = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
+
+
+class Row(TypedDict):
+    """One entry in one holder; `spans` are (start, end, meaning), stretches in which it was not listed are left out."""
+
+    entry: str
+    bad: bool
+    spans: list[tuple[int, int, int]]
+
+
+class Lane(TypedDict):
+    """One holder: its rows, stretches in which it was not seen, and new entries of lists that must announce the fault."""
+
+    holder: str
+    rows: list[Row]
+    hidden: int
+    """Rows left out because there were too many; none of them is bad unless there is nothing else."""
+    blind: list[tuple[int, int, str]]
+    news: list[tuple[int, str, bool]]
+    """(time, text, whether it is about the target)."""
+
+
+class Arrivals(TypedDict):
+    """Arrivals in columns; `text`, `by` and `called` are numbers of `words`, 0 for nothing."""
+
+    of: int
+    """How many there were; more than are here if they had to be thinned."""
+    due: list[int]
+    tenths: list[int]
+    """Latency from the scheduled start, in tenths of a millisecond."""
+    outcome: list[int]
+    name: list[int]
+    text: dict[int, int]
+    """What went wrong, by position."""
+    by: list[int]
+    called: dict[int, int]
+    """The dead instance that was called, by position."""
+    missed: list[tuple[int, int]]
+    """(time, number) of arrivals that could not be started."""
+    words: list[str]
+
+
+class Timeline(TypedDict):
+    """Everything of one trial that is drawn."""
+
+    start: int
+    end: int
+    zero: str
+    """What happened at 0."""
+    down: tuple[int, int] | None
+    """From effect to the end of heal."""
+    marks: list[tuple[int, str]]
+    deadlines: list[tuple[int, str]]
+    lanes: list[Lane]
+    limit: int | None
+    """Latency limit, in tenths of a millisecond."""
+    limit_text: str
+    excluded: int | None
+    """Until when arrivals are not judged."""
+    called_from: int
+    """From when nothing may be sent to the dead."""
+    arrivals: Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class _Scale:
+    """Engine seconds to milliseconds since `zero`."""
+
+    zero: float
+
+    def __call__(self, moment: float) -> int:
+        return round((moment - self.zero) * 1000)
+
+
+def to_script(timeline: Timeline) -> str:
+    """Write as JSON that may stand in a `<script>`: nothing in it can end the element or begin another."""
+    return json.dumps(timeline, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
+
+
+def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Timeline:
+    """Gather what is drawn of a trial; at most `max_arrivals` arrivals, the failed and the slow ones before the others."""
+    fault = history.fault
+    ms = _Scale(fault.injected if fault else history.began)
+    latency = [e for e in scenario.expectations if isinstance(e, Latency)]
+    limit = min((e.at_most for e in latency), default=None)
+    excluded = max((e.except_first for e in scenario.expectations if isinstance(e, Availability | Latency)), default=0)
+    strictest = [e for e in latency if e.at_most == limit]
+    text = f"p{strictest[0].quantile * 100:g} limit {show_duration(strictest[0].at_most)}" if strictest else ""
+    return Timeline(
+        start=ms(history.began),
+        end=ms(history.ended),
+        zero=f"{fault.kind} of {one_line(' and '.join(fault.targets))}" if fault else "the trial began",
+        down=(0, max(ms(fault.healed), 0)) if fault else None,
+        marks=list(_marks(history, ms)),
+        deadlines=_deadlines(scenario) if fault else [],
+        lanes=list(_lanes(history, scenario, ms)),
+        limit=None if limit is None else round(limit * 10_000),
+        limit_text=text,
+        excluded=round(excluded * 1000) if fault and excluded else None,
+        called_from=round(
+            min((e.after for e in scenario.expectations if isinstance(e, NotCalled)), default=0.0) * 1000
+        ),
+        arrivals=_arrivals(history, limit, ms, max_arrivals),
+    )
+
+
+def _marks(history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str]]:
+    if history.steady is not None:
+        yield ms(history.steady), "steady"
+    if (fault := history.fault) is not None:
+        yield ms(fault.sent), "sent"
+        yield 0, "takes effect"
+        if fault.witness.at is not None:
+            yield ms(fault.witness.at), "witnessed"
+        yield ms(fault.heal_began), "heal begins"
+        yield ms(fault.healed), "healed"
+    if history.recovered is not None:
+        yield ms(history.recovered), "steady again"
+
+
+def _deadlines(scenario: Scenario) -> list[tuple[int, str]]:
+    """Until when the dead must have left, one for each moment."""
+    lists: dict[float, list[str]] = {}
+    for e in scenario.expectations:
+        if isinstance(e, Leaves):
+            lists.setdefault(e.within, []).append(e.list)
+    many = len(lists) > 1
+    return [
+        (round(within * 1000), f"limit {show_duration(within)}" + (f" ({', '.join(names)})" if many else ""))
+        for within, names in sorted(lists.items())
+    ]
+
+
+def _lanes(history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[Lane]:
+    announcing = {e.list for e in scenario.expectations if isinstance(e, Appears)}
+    for holder, described in scenario.observers.holders.items():
+        mine = [copy for name in described.lists for copy in copies(history, name) if copy.holder == holder]
+        rows = [row for copy in mine if copy.list not in announcing for row in _rows(copy, history, scenario, ms)]
+        kept = sorted(range(len(rows)), key=lambda n: (not rows[n]["bad"], n))[:_MAX_ROWS]
+        limit = scenario.observers.max_gap + (described.every or 0)
+        yield Lane(
+            holder=holder,
+            rows=[rows[n] for n in sorted(kept)],
+            hidden=len(rows) - len(kept),
+            blind=[*_unreadable(mine, ms), *_unwatched(history, holder, limit, ms)],
+            news=[n for copy in mine if copy.list in announcing for n in _news(copy, history, ms)],
+        )
+
+
+def _rows(copy: Copy, history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
+    """Make a row for each entry of the target, and for each healthy one that went missing; without a fault, one for the list."""
+    if (fault := history.fault) is None:
+        yield from _sizes(copy, scenario, ms)
+        return
+    within = min(
+        (e.within for e in scenario.expectations if isinstance(e, Leaves) and e.list == copy.list), default=None
+    )
+    for entry in sorted(entry for entry in copy.entries() if belongs(entry, fault.targets)):
+        spans = [part for start, end in copy.listed(entry) for part in _dead(start, end, fault, within)]
+        yield _row(entry, spans, ms)
+    if any(isinstance(e, Stays) and e.list == copy.list for e in scenario.expectations):
+        present = copy.at(fault.injected)
+        for entry in sorted((present.entries if present else None) or ()):
+            listed = copy.listed(entry)
+            gaps = _gaps(listed, fault.injected, history.ended)
+            if gaps and not belongs(entry, fault.targets):
+                yield _row(entry, [*((a, b, LISTED) for a, b in listed), *((a, b, MISSING) for a, b in gaps)], ms)
+
+
+def _row(entry: str, spans: Iterable[tuple[float, float, int]], ms: _Scale) -> Row:
+    drawn = sorted((ms(start), ms(end), meaning) for start, end, meaning in spans if end > start)
+    return Row(entry=one_line(entry), bad=any(m in {LATE, MISSING} for _, _, m in drawn), spans=drawn)
+
+
+def _dead(start: float, end: float, fault: FaultRecord, within: float | None) -> Iterator[tuple[float, float, int]]:
+    """Cut a stretch in which the target was listed into before, within the limit, beyond it, and after heal."""
+    deadline = min(fault.injected + within, fault.heal_began) if within is not None else fault.heal_began
+    edges = [-math.inf, fault.injected, deadline, fault.heal_began, math.inf]
+    for (low, high), meaning in zip(pairwise(edges), (LISTED, WITHIN, LATE, LISTED), strict=True):
+        if max(start, low) < min(end, high):
+            yield max(start, low), min(end, high), meaning
+
+
+def _gaps(listed: Intervals, start: float, end: float) -> Intervals:
+    """Find the stretches of [start, end] outside the intervals."""
+    gaps, at = [], start
+    for begins, ends in listed:
+        if begins > at:
+            gaps.append((at, min(begins, end)))
+        at = max(at, ends)
+    return [(a, b) for a, b in [*gaps, (at, end)] if b > a]
+
+
+def _sizes(copy: Copy, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
+    """Without a fault the question is why the topology was not steady: whether the list had its size."""
+    wanted = scenario.steady.lists.get(copy.list)
+    spans = [
+        (span.start, span.end, LISTED if wanted in {None, len(span.entries)} else WRONG)
+        for span in copy.spans
+        if span.entries is not None
+    ]
+    sizes = sorted({len(span.entries) for span in copy.spans if span.entries is not None})
+    counted = f": {sizes[0]}{f' to {sizes[-1]}' if sizes[1:] else ''}" if sizes else ""
+    row = _row(f"{copy.list}{counted}{f' of {wanted}' if wanted is not None else ''}", spans, ms)
+    row["bad"] = any(meaning == WRONG for _, _, meaning in spans)
+    yield row
+
+
+def _unreadable(mine: Sequence[Copy], ms: _Scale) -> Iterator[tuple[int, int, str]]:
+    for start, end in sorted({(s.start, s.end) for copy in mine for s in copy.spans if s.entries is None}):
+        yield ms(start), ms(end), "could not be read"
+
+
+def _unwatched(history: TrialHistory, holder: str, limit: float, ms: _Scale) -> Iterator[tuple[int, int, str]]:
+    """Where the largest gap between two looks was above the limit; a beat tells only that it lay before it."""
+    previous = history.began
+    for beat in history.look_beats:
+        if beat.holder == holder:
+            if beat.max_gap > limit:
+                yield (
+                    ms(min(previous, beat.at - beat.max_gap)),
+                    ms(beat.at),
+                    f"no look for {show_duration(beat.max_gap)}",
+                )
+            previous = beat.at
+
+
+def _news(copy: Copy, history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str, bool]]:
+    targets = history.fault.targets if history.fault else ()
+    for entry in sorted(copy.entries()):
+        for start, _ in copy.listed(entry)[:1]:
+            if start > history.began:
+                yield ms(start), one_line(entry), any(target in entry for target in targets)
+
+
+def _arrivals(history: TrialHistory, limit: float | None, ms: _Scale, at_most: int) -> Arrivals:
+    requests = history.requests
+    outcomes = [FAILED if not r.ok else SLOW if limit is not None and r.latency > limit else OK for r in requests]
+    kept = _thinned(outcomes, at_most)
+    targets = history.fault.targets if history.fault else ()
+    words: dict[str, int] = {"": 0}
+
+    def word(text: str) -> int:
+        return words.setdefault(one_line(text), len(words))
+
+    text, called = {}, {}
+    for place, n in enumerate(kept):
+        if not requests[n].ok:
+            text[place] = word(requests[n].error or f"status {requests[n].status}")
+        if dead := _called_dead(requests[n], targets, history.fault):
+            called[place] = word(dead)
+    return Arrivals(
+        of=len(requests),
+        due=[ms(requests[n].scheduled) for n in kept],
+        tenths=[max(1, round(requests[n].latency * 10_000)) for n in kept],
+        outcome=[outcomes[n] for n in kept],
+        name=[word(requests[n].name) for n in kept],
+        text=text,
+        by=[word(requests[n].served_by) for n in kept],
+        called=called,
+        missed=[(ms(beat.at), beat.not_started) for beat in history.load_beats if beat.not_started],
+        words=list(words),
+    )
+
+
+def _called_dead(request: Request, targets: Sequence[str], fault: FaultRecord | None) -> str:
+    """Name the target's instances that an arrival was sent on to while they were down."""
+    if fault is None or not fault.injected < request.started < fault.heal_began:
+        return ""
+    return ", ".join(sorted({u for u in request.upstreams if belongs(u, targets)}))
+
+
+def _thinned(outcomes: Sequence[int], at_most: int) -> list[int]:
+    """Choose the positions that are drawn: the worst outcome first, evenly spread where not all of it fits."""
+    chosen: list[int] = []
+    for outcome in (FAILED, SLOW, OK):
+        these, room = [n for n, o in enumerate(outcomes) if o == outcome], at_most - len(chosen)
+        step = max(1.0, len(these) / room) if room > 0 else math.inf
+        chosen += [these[int(i * step)] for i in range(math.ceil(len(these) / step))] if step < math.inf else []
+    return sorted(chosen)
+
+
+def by_trial(histories: Iterable[TrialHistory]) -> Mapping[tuple[str, str, int], TrialHistory]:
+    """Index histories by scenario, variant and number of the trial."""
+    return {(history.scenario, history.variant, history.index): history for history in histories}
