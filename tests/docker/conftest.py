@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import glob
 import secrets
 import shutil
 import subprocess
@@ -45,23 +47,25 @@ def run_id(engine: DockerEngine) -> Iterator[str]:
     engine.remove_run(name)
 
 
-def _frozen() -> set[str]:
-    folders = Path("/sys/fs/cgroup").glob("freezer/docker/*/freezer.state")
-    unified = Path("/sys/fs/cgroup").glob("**/docker*/cgroup.events")
-    found = set()
-    for path in [*folders, *unified]:
-        try:
-            text = path.read_text()
-        except OSError:
-            continue
-        if text.strip() in ("FROZEN", "FREEZING") or "frozen 1" in text:
-            found.add(str(path.parent))
+def _read(pattern: str) -> dict[str, str]:
+    """Text of every file that matches, by its folder; what vanishes meanwhile is passed over."""
+    found = {}
+    for name in glob.glob(pattern, recursive=True):
+        with contextlib.suppress(OSError):
+            found[str(Path(name).parent)] = Path(name).read_text().strip()
     return found
 
 
+def _frozen() -> set[str]:
+    v1 = _read("/sys/fs/cgroup/freezer/docker/*/freezer.state")
+    v2 = _read("/sys/fs/cgroup/**/docker*/cgroup.events")
+    return {f for f, text in v1.items() if text in ("FROZEN", "FREEZING")} | {
+        f for f, text in v2.items() if "frozen 1" in text
+    }
+
+
 def _links_down() -> set[str]:
-    links = Path("/sys/class/net").glob("veth*/flags")
-    return {path.parent.name for path in links if path.exists() and not int(path.read_text(), 16) & 1}
+    return {Path(f).name for f, flags in _read("/sys/class/net/veth*/flags").items() if not int(flags, 16) & 1}
 
 
 def _rules() -> set[str]:

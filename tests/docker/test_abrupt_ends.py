@@ -112,7 +112,11 @@ class AgentKiller(Steps):
 
 
 def test_a_killed_agent_is_replaced_and_its_fault_undone(tmp_path: Path, engine: DockerEngine) -> None:
-    """SIGKILL of the agent at ten random moments: each time the effect is gone within 2 s and the trial is invalid."""
+    """SIGKILL of the agent at ten random moments: each time the effect is gone within 2 s.
+
+    A trial whose effect ended with the agent is invalid. What a stop or kill has ended stays ended, so such a trial
+    goes on with the next agent and counts.
+    """
     steps = AgentKiller(engine, held(engine))
     run = tmp_path / "run"
     one = campaign(SCENARIO, run, "power-off", "freeze", "cut", "kill", "stop", trials=MOMENTS // 5, steps=steps)
@@ -123,7 +127,9 @@ def test_a_killed_agent_is_replaced_and_its_fault_undone(tmp_path: Path, engine:
     runner.join()
     assert len(steps.healed_after) == MOMENTS
     assert max(steps.healed_after) <= LIMIT, steps.healed_after
-    assert {t.outcome for t in trials_of(finished[0])} == {"invalid"}
+    trials = trials_of(finished[0])
+    assert {t.outcome for t in trials if t.axis["mode"] in ("power-off", "freeze", "cut")} == {"invalid"}
+    assert {t.outcome for t in trials if t.axis["mode"] in ("kill", "stop")} <= {"invalid", "pass"}
     assert finished[0].result.residue == ()
     assert heal() == []
 

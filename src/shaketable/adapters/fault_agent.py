@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
+import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +13,6 @@ from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.faults.host import Plan
 from shaketable.model.errors import AgentError, TopologyError
 from shaketable.ports.hosts import HostFacts, Link, Member
-
-_serial = itertools.count(1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +36,7 @@ class FaultAgent:
         self.lost = threading.Event()
         self._caller = Caller(on_event)
         self._container, self._channel = engine.run_tool(
-            name=f"st-{run}-agent-{next(_serial)}",
+            name=f"st-{run}-agent-{secrets.token_hex(3)}",  # several processes may start one for the same run
             image=image,
             module="shaketable.agent.serve",
             run=run,

@@ -6,18 +6,21 @@ import contextlib
 import subprocess
 import sys
 
+from shaketable.adapters.paths import state_dir
+
 
 class Guard:
     """Watches this process through a pipe; when the pipe closes without a goodbye it heals the run."""
 
     def __init__(self, module: str, run: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", module, run],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C or a closed terminal must not reach it
-        )
+        with (state_dir() / "guard.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", module, run],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,  # a Ctrl-C or a closed terminal must not reach it
+            )
 
     def dismiss(self) -> None:
         """The run has cleaned up after itself."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent
 from shaketable.adapters.journal import Abandoned, journals, take_over
-from shaketable.model.errors import ResidueError, ShakeError
+from shaketable.model.errors import ResidueError
 from shaketable.model.result import Residue
 
 
@@ -74,6 +73,6 @@ def raise_residue(healed: Healed) -> None:
 
 def heal_when_orphaned(run: str, wait_for_end: Callable[[], bool]) -> None:
     """The guard's whole life: wait until the harness ends, then heal its run unless it said goodbye."""
-    with contextlib.suppress(ShakeError):
-        if not wait_for_end():
-            heal(run)
+    if not wait_for_end():
+        for healed in heal(run):
+            print(f"run {healed.run}: {', '.join(healed.undone) or 'nothing was left'}")  # noqa: T201  (its own log)
