@@ -5,10 +5,9 @@ SHELL := /bin/sh
 
 BIN := .venv/bin
 SCENARIO := scenarios/backoffice/crashed-host.yaml
-TRIALS ?= 3
+TRIALS ?= 5
 SEED ?= 7
 LANES ?= 2
-OUT ?= runs/demo
 
 help: ## This list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' Makefile
@@ -18,7 +17,7 @@ setup: .venv/ready ## A .venv with the package, a Docker engine with compose v2,
 	@$(BIN)/shaketable images $(SCENARIO)
 
 demo: setup ## The first incident, both variants: a printed matrix and the path of report.html
-	$(BIN)/shaketable prove $(SCENARIO) --trials $(TRIALS) --seed $(SEED) --lanes $(LANES) --out $(OUT)
+	$(BIN)/shaketable prove $(SCENARIO) --trials $(TRIALS) --seed $(SEED) --lanes $(LANES) $(if $(OUT),--out $(OUT))
 
 test: setup ## All tests: those without Docker, then those on real containers
 	$(BIN)/python -m pytest tests/unit

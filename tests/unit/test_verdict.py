@@ -62,6 +62,17 @@ def test_the_incident_is_as_expected_when_its_cells_are() -> None:
         assert not scenario_result(scenario(), "incident", trials(good | wrong)).as_expected
 
 
+@pytest.mark.parametrize(
+    ("failed", "passed", "expected"),
+    [(3, 0, True), (1, 4, True), (0, 5, False), (3, 17, False), (4, 16, True), (19, 1, True), (20, 0, False)],
+)
+def test_a_share_that_is_to_fail(failed: int, passed: int, expected: bool) -> None:
+    """20 to 95 % are asked for; where 20 % could not be excluded yet (fewer than 14 trials) one failure is enough."""
+    outcomes = {mode: ["pass"] * 20 for mode in MODES} | {"power-off": ["fail"] * failed + ["pass"] * passed}
+    cell = scenario_result(scenario(), "incident", trials(outcomes)).cells[MODES.index("power-off")]
+    assert cell.as_expected == expected
+
+
 def test_one_failure_of_the_corrected_system_is_not_as_expected() -> None:
     """`fixed` must pass in every cell."""
     good = {mode: ["pass"] * 20 for mode in MODES}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from shaketable.checks.statistics import interval
+from shaketable.checks.statistics import clean_trials_needed, interval
 from shaketable.model.errors import Exit
 from shaketable.model.result import Cell, Counts, Result, ScenarioResult, Trial, Verdict
 from shaketable.model.scenario import Expected, FailsAtLeast, Scenario, Variant
@@ -35,7 +35,14 @@ def verdict_of(c: Counts) -> Verdict:
 
 
 def _as_expected(expected: Expected | FailsAtLeast, c: Counts, verdict: Verdict) -> bool:
+    """Compare a cell with what was expected of it.
+
+    A share that is to fail is held against the share that did; with fewer trials than could exclude the least share
+    (14 for 20 %), one failure is enough and all may fail.
+    """
     if isinstance(expected, FailsAtLeast):
+        if expected.fails_at_least and c.valid < clean_trials_needed(expected.fails_at_least):
+            return c.failed > 0
         return bool(c.valid) and expected.fails_at_least <= c.failed / c.valid <= expected.fails_at_most
     return verdict != "inconclusive" if expected == "any" else verdict == expected
 

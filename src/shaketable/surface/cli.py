@@ -15,6 +15,7 @@ import click
 from rich.console import Console
 
 from shaketable import __version__
+from shaketable.adapters.engine_client import adopt_context
 from shaketable.model.errors import Exit, ShakeError, UsageError
 from shaketable.surface.progress import TerminalProgress
 
@@ -311,6 +312,7 @@ def down(topology: Path) -> None:
 def main() -> None:
     """Entry point."""
     try:
+        adopt_context()
         cli(standalone_mode=False)
     except click.exceptions.Abort:
         raise SystemExit(int(Exit.INTERRUPTED)) from None
