@@ -11,31 +11,29 @@ Steps, for faults and their undo alike, are data:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
+from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Step = dict[str, Any]
 
-_out = threading.Lock()
+_out = Writer()
 
 
 def emit(message: dict[str, Any]) -> None:
     """Write one JSON line; a harness that no longer listens is no reason to fail before healing."""
-    data = (json.dumps(message, separators=(",", ":")) + "\n").encode()
-    with _out:
-        try:
-            os.write(1, data)
-        except OSError:
-            return
+    with contextlib.suppress(ReaderGoneError):
+        _out.emit(message)
 
 
 class Agent:
@@ -173,28 +171,14 @@ def undo_all(steps: list[Step]) -> list[str]:
     """Every undo step, whatever the others did; a link that no longer exists needs no undo. Answers the problems."""
     problems = []
     for step in steps:
-        if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
-            continue
         try:
             carry_out(step)
         except kernel.KernelError as error:
+            # Asked only now: a link may go away at any moment, as when another agent ends its container.
+            if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
+                continue
             problems.append(str(error))
     return problems
-
-
-def lines(descriptor: int = 0) -> Iterator[str]:
-    """Lines of a descriptor until it closes; a stream torn in the middle of a line ends there."""
-    rest = b""
-    while True:
-        try:
-            data = os.read(descriptor, 65536)
-        except OSError:
-            return
-        if not data:
-            return
-        *whole, rest = (rest + data).split(b"\n")
-        for line in whole:
-            yield line.decode()
 
 
 def main() -> None:

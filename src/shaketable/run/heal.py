@@ -67,7 +67,7 @@ def heal(run: str | None = None, say: Callable[[str], None] = lambda _: None) ->
 
 def raise_residue(healed: Healed) -> None:
     """Raise for what could not be undone; the journal stays for the next attempt."""
-    what = "; ".join(f"{r.what} {r.where}" for r in healed.left)
+    what = "; ".join(f"{r.what} {r.where} ({r.hint})" for r in healed.left)
     raise ResidueError(f"run {healed.run} could not be undone completely: {what}", hint="shaketable heal again")
 
 
