@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from shaketable.faults import HOST_FAULTS, HostFault
+from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.result import Trial
 from shaketable.run.campaign import Campaign, Finished, Request
 from shaketable.run.prepare import load_all
@@ -54,7 +54,7 @@ def campaign(
     *modes: str,
     trials: int = 1,
     variants: tuple[str, ...] = ("fixed",),
-    catalogue: Mapping[str, HostFault] = HOST_FAULTS,
+    catalogue: Mapping[str, FaultKind] = CATALOGUE,
     steps: Steps | None = None,
 ) -> Campaign:
     """A campaign in one lane, ready to run."""

@@ -11,11 +11,27 @@ import pytest
 
 from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent
-from shaketable.faults import HOST_FAULTS
+from shaketable.faults import CATALOGUE, Plan
 from shaketable.model.errors import AgentError
-from shaketable.ports import HostFacts
+from shaketable.ports import Target
 
 SERVER = "import http.server as h;h.ThreadingHTTPServer(('',{}),h.SimpleHTTPRequestHandler).serve_forever()"
+
+
+KERNEL_SAYS = {
+    "stop": (False, False),
+    "kill": (False, False),
+    "freeze": (True, True),
+    "power-off": (True, True),
+    "cut": (True, False),
+}
+"""By kind: whether members are alive, and frozen."""
+KINDS = tuple(KERNEL_SAYS)
+
+
+def plan(kind: str, target: Target) -> Plan:
+    """A kind's plan with its usual parameters."""
+    return CATALOGUE[kind].plan_for(target, CATALOGUE[kind].params())
 
 
 def await_true(condition: Callable[[], bool], limit: float = 3.0) -> bool:
@@ -56,17 +72,17 @@ def agent(engine: DockerEngine, tools_image: str, run_id: str) -> Iterator[Fault
         agent.leave()
 
 
-def resolve(agent: FaultAgent, engine: DockerEngine, host: list[str]) -> HostFacts:
+def resolve(agent: FaultAgent, engine: DockerEngine, host: list[str]) -> Target:
     """The host's facts once both of its servers listen."""
 
-    def facts() -> HostFacts:
+    def facts() -> Target:
         return agent.resolve("h", [engine.inspect(c) for c in host])
 
     assert await_true(lambda: len(facts().addresses) == 2)
     return facts()
 
 
-@pytest.mark.parametrize("kind", HOST_FAULTS)
+@pytest.mark.parametrize("kind", KINDS)
 def test_each_fault_hits_all_members_together_and_heals(
     kind: str, agent: FaultAgent, engine: DockerEngine, host: list[str]
 ) -> None:
@@ -75,24 +91,24 @@ def test_each_fault_hits_all_members_together_and_heals(
     How close the moments are is measured by `make bench`: a time asserted here would fail on a busy machine.
     """
     facts = resolve(agent, engine, host)
-    signature = HOST_FAULTS[kind].signature
-    plan = HOST_FAULTS[kind].plan(facts, 2.0)
-    at = agent.inject("f", plan)
+    alive, frozen = KERNEL_SAYS[kind]
+    made = plan(kind, facts)
+    at, _ = agent.inject("f", made)
     assert set(at) == {m.name for m in facts.members}
 
     def as_claimed() -> bool:
         view = agent.inspect(facts)
-        return set(view.alive.values()) == {signature.alive} and set(view.frozen.values()) == {signature.frozen}
+        return set(view["alive"].values()) == {alive} and set(view["frozen"].values()) == {frozen}
 
     assert await_true(as_claimed)
     assert agent.heal("f") == []
-    if plan.revive:
+    if made.revive:
         for member in facts.start_order:
             engine.start(member.container)
     view = agent.inspect(resolve(agent, engine, host))
-    assert view.all_thawed
-    assert view.links_up
-    assert all(view.alive.values())
+    assert view["all_thawed"]
+    assert view["links_up"]
+    assert all(view["alive"].values())
     assert agent.heal("f") == [], "a second heal is harmless"
 
 
@@ -103,13 +119,13 @@ def test_the_agent_undoes_everything_when_it_ends(
 ) -> None:
     """When the harness vanishes, or the agent is asked to stop, the agent heals what it holds before it exits."""
     facts = resolve(agent, engine, host)
-    agent.inject("f", HOST_FAULTS[kind].plan(facts, 2.0))
+    agent.inject("f", plan(kind, facts))
     if end == "SIGTERM":
         docker.from_env().api.kill(agent._container, "SIGTERM")
     else:
         agent._channel.drop()
     second = FaultAgent(engine, tools_image, run_id)
-    assert await_true(lambda: (v := second.inspect(facts)).all_thawed and v.links_up, 2.0)
+    assert await_true(lambda: (v := second.inspect(facts))["all_thawed"] and v["links_up"], 2.0)
     second.leave()
 
 
@@ -118,15 +134,15 @@ def test_an_agent_that_is_killed_is_undone_by_the_next(
 ) -> None:
     """SIGKILL gives the agent no chance: the undo steps written down beforehand are enough for another one."""
     facts = resolve(agent, engine, host)
-    plan = HOST_FAULTS["freeze"].plan(facts, 2.0)
-    agent.inject("f", plan)
+    made = plan("freeze", facts)
+    agent.inject("f", made)
     docker.from_env().api.kill(agent._container, "SIGKILL")
     assert agent.lost.wait(2.0)
     with pytest.raises(AgentError):
         agent.now()
     second = FaultAgent(engine, tools_image, run_id)
-    assert second.undo(plan.undo) == []
-    assert second.inspect(facts).all_thawed
+    assert second.undo(made.undo) == []
+    assert second.inspect(facts)["all_thawed"]
     second.leave()
 
 
@@ -151,17 +167,16 @@ def test_a_reused_link_name_is_refused(agent: FaultAgent, engine: DockerEngine, 
     answer_error = pytest.raises(AgentError, match="another one than before")
     with answer_error:
         agent.ask("inject", fault="f", steps=[step], undo=[])
-    assert agent.inspect(facts).links_up
+    assert agent.inspect(facts)["links_up"]
 
 
 def test_a_failed_step_undoes_the_others(agent: FaultAgent, engine: DockerEngine, host: list[str]) -> None:
     """An injection that fails half-way leaves nothing half-done."""
     facts = resolve(agent, engine, host)
-    plan = HOST_FAULTS["power-off"].plan(facts, 2.0)
-    steps = [*plan.steps, {"do": "freeze", "cgroup": "freezer/docker/none", "member": "ghost"}]
-    undo = HOST_FAULTS["freeze"].plan(facts, 2.0).undo + HOST_FAULTS["cut"].plan(facts, 2.0).undo
+    steps = [*plan("power-off", facts).steps, {"do": "freeze", "cgroup": "freezer/docker/none", "member": "ghost"}]
+    undo = plan("freeze", facts).undo + plan("cut", facts).undo
     with pytest.raises(AgentError, match="cannot be written"):
         agent.ask("inject", fault="f", steps=steps, undo=undo)
     view = agent.inspect(facts)
-    assert view.all_thawed
-    assert view.links_up
+    assert view["all_thawed"]
+    assert view["links_up"]

@@ -13,28 +13,31 @@ from campaigns import SCENARIO, Steps, campaign, scenario, trials_of
 
 from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
 from shaketable.checks.verdict import exit_code
-from shaketable.faults import HOST_FAULTS, HostFault, Plan
+from shaketable.faults import CATALOGUE, FaultKind, Params, Plan
 from shaketable.model.errors import Exit
-from shaketable.ports import HostFacts
+from shaketable.ports import Target
 from shaketable.run.prepare import judge_again
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 
-def _nothing(facts: HostFacts, _: float) -> Plan:
+MODES = ("stop", "kill", "freeze", "power-off", "cut")
+
+
+def _nothing(target: Target, _: Params) -> Plan:
     """An injector that reports success and does nothing."""
-    steps = tuple({"do": "thaw", "cgroup": m.cgroup, "member": m.name} for m in facts.members)
+    steps = tuple({"do": "thaw", **m.step} for m in target.members)
     return Plan(steps, (), revive=False)
 
 
-IDLE: Mapping[str, HostFault] = {kind: replace(fault, plan=_nothing) for kind, fault in HOST_FAULTS.items()}
+IDLE: Mapping[str, FaultKind] = {kind: replace(fault, plan=_nothing) for kind, fault in CATALOGUE.items()}
 
 
 def test_an_injector_that_does_nothing_is_never_green(tmp_path: Path) -> None:
     """Every trial whose fault did not bite is invalid, whatever the mode, and the verdict is inconclusive."""
     finished = campaign(SCENARIO, tmp_path / "run", catalogue=IDLE).run()
     trials = trials_of(finished)
-    assert len(trials) == len(HOST_FAULTS)
+    assert len(trials) == len(MODES)
     assert {t.outcome for t in trials} == {"invalid"}
     assert all("was not witnessed" in " ".join(t.invalid_because) for t in trials)
     assert finished.result.verdict == "inconclusive"
@@ -112,7 +115,7 @@ def test_each_mode_passes_fixed_and_the_record_gives_the_same_verdict(tmp_path: 
     """Every mode is witnessed and passes on the corrected system; judged again from disk alone, all is the same."""
     finished = campaign(SCENARIO, tmp_path / "run").run()
     trials = trials_of(finished)
-    assert [t.outcome for t in trials] == ["pass"] * len(HOST_FAULTS), [t.invalid_because for t in trials]
+    assert [t.outcome for t in trials] == ["pass"] * len(MODES), [t.invalid_because for t in trials]
     assert all(fault.effective and fault.clean for t in trials for fault in t.faults)
     assert finished.result.residue == ()
     again = judge_again(tmp_path / "run")

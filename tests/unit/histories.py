@@ -86,7 +86,7 @@ def history(**changes: object) -> TrialHistory:
         lane=1,
         began=BEGAN,
         steady=BEGAN + 0.4,
-        fault=fault(),
+        faults=(fault(),),
         recovered=RECOVERED,
         ended=ENDED,
         heard=ENDED + 0.1,

@@ -119,7 +119,7 @@ def history(variant: str, mode: str, index: int) -> TrialHistory:
         lane=index % 2,
         began=began,
         steady=began + 0.4,
-        fault=fault,
+        faults=(fault,),
         recovered=recovered,
         ended=ended,
         heard=ended,

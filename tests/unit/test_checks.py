@@ -154,10 +154,10 @@ def test_no_recovery_fails() -> None:
 
 
 INVALID = {
-    "not steady": ({"steady": None, "fault": None}, "not steady"),
+    "not steady": ({"steady": None, "faults": ()}, "not steady"),
     "broke off": ({"broke": "the agent vanished"}, "the agent vanished"),
-    "not witnessed": ({"fault": fault(witness=Witnessed(None, "silence", "it still answers"))}, "it still answers"),
-    "not clean": ({"fault": fault(clean=False)}, "not clean after heal"),
+    "not witnessed": ({"faults": (fault(witness=Witnessed(None, "silence", "it still answers")),)}, "it still answers"),
+    "not clean": ({"faults": (fault(clean=False),)}, "not clean after heal"),
     "a gap": ({"look_beats": beats(gap=0.6)}, "was not looked at for 600 ms"),
     "a holder unseen": ({"look_beats": [b for b in beats() if b.holder != "haproxy"]}, "haproxy was not looked at"),
     "beats that end": ({"look_beats": [b for b in beats() if b.at < INJECTED + 2]}, "was not looked at"),

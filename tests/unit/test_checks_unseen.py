@@ -38,7 +38,7 @@ def servers(*states: tuple[float, tuple[str, ...] | None]) -> TrialHistory:
 def test_heal_before_the_limit_is_no_pass() -> None:
     """An entry that was listed until heal had not left, and what it would have done by the limit nobody knows."""
     early = fault(heal_began=INJECTED + 2.0, healed=INJECTED + 2.5)
-    found = finding(history(fault=early, looks=looks(left_after=4.2)), "servers-leave")
+    found = finding(history(faults=(early,), looks=looks(left_after=4.2)), "servers-leave")
     assert (found.verdict, found.value) == ("unknown", None)
     assert found.because == "host-2 was healed 2 s after the fault, so the limit was not reached"
 
@@ -79,7 +79,7 @@ def test_a_failure_counts_until_the_entry_was_last_seen() -> None:
 def test_a_goodbye_before_the_last_instance_was_hit_is_leaving() -> None:
     """A host that is stopped leaves the lists while its instances are still ending."""
     slow = fault(kind="stop", sent=INJECTED - 0.5)
-    found = finding(history(fault=slow, looks=looks(left_after=-0.3)), "servers-leave")
+    found = finding(history(faults=(slow,), looks=looks(left_after=-0.3)), "servers-leave")
     assert (found.verdict, found.value) == ("pass", 0.0)
 
 
@@ -126,14 +126,14 @@ def test_beats_that_are_missing_vouch_for_nothing(rows: list[LookBeat], outcome:
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"sent": BEGAN + 0.1}, "the fault was sent 300 ms before it was steady"),
-        ({"healed": INJECTED + 3.8}, "heal was finished 200 ms before heal began"),
-        ({"healed": ENDED + 1.0}, "the trial ended 1 s before heal was finished"),
+        ({"sent": BEGAN + 0.1}, "crash was sent 300 ms before it was steady"),
+        ({"healed": INJECTED + 3.8}, "heal of crash was finished 200 ms before heal of crash began"),
+        ({"healed": ENDED + 1.0}, "the trial ended 1 s before heal of crash was finished"),
     ],
 )
 def test_clocks_that_disagree_prove_nothing(changes: dict[str, float], sentence: str) -> None:
     """Every limit counts between moments of two clocks; what happened before its cause shows that they differ."""
-    trial = judge(history(fault=fault(**changes)), scenario())
+    trial = judge(history(faults=(fault(**changes),)), scenario())
     assert trial.outcome == "invalid"
     assert f"the clocks disagree: {sentence}" in trial.invalid_because
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from shaketable.faults import HOST_FAULTS
-from shaketable.model.scenario import FAULT_KINDS
-from shaketable.ports import HostFacts, Link, Member
+from shaketable.faults import CATALOGUE, Plan
+from shaketable.ports import Link, Member, Target
 
-FACTS = HostFacts(
+TARGET = Target(
     "host-2",
     (
         Member("host-2-orders", "c2", 12, 120, "freezer/docker/c2", holds_namespace=False),
@@ -19,37 +18,46 @@ FACTS = HostFacts(
 )
 
 
-def test_every_kind_a_scenario_may_name_exists() -> None:
-    """The kinds of the scenario schema and the catalogue are the same set."""
-    assert set(HOST_FAULTS) == set(FAULT_KINDS)
+KINDS = ("stop", "kill", "freeze", "power-off", "cut")
 
 
-@pytest.mark.parametrize("kind", FAULT_KINDS)
+def plan(kind: str, **values: object) -> Plan:
+    """The plan of a kind for the target above."""
+    return CATALOGUE[kind].plan_for(TARGET, CATALOGUE[kind].params(**values))
+
+
+@pytest.mark.parametrize("kind", KINDS)
 def test_every_member_is_hit_and_every_change_has_its_undo(kind: str) -> None:
     """Each member and link that a plan touches is named again by its undo."""
-    plan = HOST_FAULTS[kind].plan(FACTS, 2.0)
-    touched = {m for step in plan.steps for m in step.get("members") or [step["member"]]}
+    made = plan(kind)
+    touched = {m for step in made.steps for m in step.get("members") or [step["member"]]}
     assert touched == {"host-2", "host-2-orders"}
-    frozen = {step["cgroup"] for step in plan.steps if step["do"] == "freeze"}
-    assert frozen <= {step["cgroup"] for step in plan.undo if step["do"] in ("thaw", "kill")}
-    cut = {step["name"] for step in plan.steps if step["do"] == "link" and not step["up"]}
-    assert cut == {step["name"] for step in plan.undo if step["do"] == "link" and step["up"]}
+    frozen = {step["cgroup"] for step in made.steps if step["do"] == "freeze"}
+    assert frozen <= {step["cgroup"] for step in made.undo if step["do"] in ("thaw", "kill")}
+    cut = {step["name"] for step in made.steps if step["do"] == "link" and not step["up"]}
+    assert cut == {step["name"] for step in made.undo if step["do"] == "link" and step["up"]}
 
 
 def test_power_off_never_lets_the_dying_speak() -> None:
     """The link goes before anything else and comes back after everything else, so no FIN of a killed process gets out."""
-    plan = HOST_FAULTS["power-off"].plan(FACTS, 2.0)
-    assert [step["do"] for step in plan.steps] == ["link", "freeze", "freeze"]
-    assert [step["do"] for step in plan.undo] == ["kill", "kill", "link"]
+    made = plan("power-off")
+    assert [step["do"] for step in made.steps] == ["link", "freeze", "freeze"]
+    assert [step["do"] for step in made.undo] == ["kill", "kill", "link"]
 
 
 def test_stop_uses_each_containers_own_signal_and_grace() -> None:
     """`stop` is the goodbye that the image asks for, with the scenario's grace."""
-    plan = HOST_FAULTS["stop"].plan(FACTS, 1.5)
-    assert {step["member"]: step["signal"] for step in plan.steps} == {"host-2-orders": 15, "host-2": 3}
-    assert plan.grace == 1.5
+    made = plan("stop", grace=1.5)
+    assert {step["member"]: step["signal"] for step in made.steps} == {"host-2-orders": 15, "host-2": 3}
+    assert made.grace == 1.5
 
 
 def test_namespace_holders_start_first() -> None:
     """A container that joins another's network can only be started after it."""
-    assert [m.name for m in FACTS.start_order] == ["host-2", "host-2-orders"]
+    assert [m.name for m in TARGET.start_order] == ["host-2", "host-2-orders"]
+
+
+@pytest.mark.parametrize("kind", ["stop", "kill"])
+def test_the_holder_of_the_namespace_ends_last(kind: str) -> None:
+    """The engine takes the link of an ended holder away, and what the others still have to say would be lost."""
+    assert [step["member"] for step in plan(kind).steps] == ["host-2-orders", "host-2"]

@@ -165,10 +165,40 @@ ONE_MISTAKE = [
         "3:1: the key 'name' is here twice; the first is in",
     ),
     (
-        "two faults",
-        "expectations:",
-        "  - {id: b, kind: cut, target: {host: a}, lasts: 4s}\nexpectations:",
-        "can have 1 entry",
+        "parameter of no kind",
+        "    lasts: 4s",
+        "    lasts: 4s\n    with: {grce: 2s}",
+        "faults[crash].with.grce: no parameter of these kinds; did you mean 'grace'?",
+    ),
+    (
+        "parameter without unit",
+        "    lasts: 4s",
+        "    lasts: 4s\n    with: {grace: 2}",
+        "faults[crash].with.grace: 2 has no unit",
+    ),
+    (
+        "marker of no fault",
+        "    lasts: 4s",
+        "    lasts: 4s\n    when: {healed: crsh}",
+        "faults[crash].when.healed: there is no fault 'crsh'; did you mean 'crash'?",
+    ),
+    (
+        "fault that waits for itself",
+        "    lasts: 4s",
+        "    lasts: 4s\n    when: {effective: crash}",
+        "faults[crash].when.effective: it would wait for itself",
+    ),
+    (
+        "escalation of nothing",
+        "    lasts: 4s",
+        "    lasts: 4s\n    escalate: {grace: [1s, 2s]}",
+        "faults[crash].escalate: there is no repeat, so nothing would escalate",
+    ),
+    (
+        "claim about no fault",
+        "id: services-leave,",
+        "id: services-leave, fault: crush,",
+        "expectations[services-leave].fault: there is no fault 'crush'; did you mean 'crash'?",
     ),
 ]
 
@@ -269,7 +299,11 @@ def test_the_name_of_a_missing_file_is_guessed(write: Folder) -> None:
         ("one of", ["host-1"], []),
         ("host-1", ["host-1", "host-2"], []),
         ("hst-1", ["host-1", "other"], ["faults[crash].target.host: no host 'hst-1'; did you mean 'host-1'?"]),
-        ("zzz", ["host-1"], ["faults[crash].target.host: no host 'zzz'; possible here: host-1, one of"]),
+        (
+            "zzz",
+            ["host-1"],
+            ["faults[crash].target.host: no host 'zzz'; possible here: host-1, one of, all, minority, majority"],
+        ),
         ("one of", [], ["has no hosts"]),
     ],
 )
@@ -278,7 +312,7 @@ def test_targets_are_checked_against_the_hosts(
 ) -> None:
     """A target that is no host is a problem, and so are zero hosts: nothing hit is never a success."""
     loaded = load_scenario(write(changed(("host: one of", f"host: {target}"))))
-    found = check_targets(loaded, hosts)
+    found = check_targets(loaded, {host: [host] for host in hosts})
     assert len(found) == len(expected)
     assert all(part in problem.message for part, problem in zip(expected, found, strict=True))
 
@@ -288,7 +322,7 @@ def test_targets_from_an_axis_are_checked(write: Folder) -> None:
     text = changed(("host: one of", "host: $victim"), ("axes:\n", "axes:\n"))
     text = text.replace("cut]\n", "cut]\n  victim: [host-1, host-9]\n", 1)
     loaded: LoadedScenario = load_scenario(write(text))
-    found = check_targets(loaded, ["host-1", "host-2"])
+    found = check_targets(loaded, {"host-1": ["host-1"], "host-2": ["host-2"]})
     assert [(problem.line, problem.col) for problem in found] == [(26, 20)]
 
 

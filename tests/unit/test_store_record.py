@@ -101,7 +101,7 @@ def test_any_trial_is_read_back_as_it_was_judged(
 ) -> None:
     """Whatever the rows and words, the history is equal to the last digit, and so is its judgement."""
     folder = tmp_path_factory.mktemp("record") / "run"
-    store, whole = begin(folder), history(fault=fault(notes=notes, witness=Witnessed(witnessed, "a", "b")), **rows)
+    store, whole = begin(folder), history(faults=(fault(notes=notes, witness=Witnessed(witnessed, "a", "b")),), **rows)
     write_rows(store, whole)
     trial = live(whole)
     store.trial(trial)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shaketable.agent import kernel, serve
+from shaketable.agent import kernel, steps
 
 UP = {"do": "link", "name": "veth0", "index": 7, "up": True, "members": ["host-1"]}
 
@@ -20,7 +20,7 @@ def test_a_link_that_went_away_meanwhile_needs_no_undo(
 
     monkeypatch.setattr(kernel, "set_link", refuse)
     monkeypatch.setattr(kernel, "link_is_up", lambda name, index: now_up)
-    assert len(serve.undo_all([UP])) == problems
+    assert len(steps.undo_all([UP])) == problems
 
 
 def test_one_step_that_fails_does_not_keep_the_others_from_being_undone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,5 +33,5 @@ def test_one_step_that_fails_does_not_keep_the_others_from_being_undone(monkeypa
 
     monkeypatch.setattr(kernel, "set_link", refuse)
     monkeypatch.setattr(kernel, "link_is_up", lambda name, index: False)
-    assert len(serve.undo_all([{**UP, "name": f"veth{n}"} for n in range(3)])) == 3
+    assert len(steps.undo_all([{**UP, "name": f"veth{n}"} for n in range(3)])) == 3
     assert tried == ["veth0", "veth1", "veth2"]

@@ -5,26 +5,13 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from shaketable.adapters.channel import Caller, Message
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
-from shaketable.faults.host import Plan
+from shaketable.faults import Plan
 from shaketable.model.errors import AgentError, TopologyError
-from shaketable.ports.hosts import HostFacts, Link, Member
-
-
-@dataclass(frozen=True, slots=True)
-class KernelView:
-    """What the kernel says of a host's members and links at one moment."""
-
-    at: float
-    alive: Mapping[str, bool]
-    frozen: Mapping[str, bool]
-    all_thawed: bool
-    links_up: bool
-    """Whether every link that still exists is up."""
+from shaketable.ports import Link, Member, Target
 
 
 class FaultAgent:
@@ -60,10 +47,10 @@ class FaultAgent:
         """The engine machine's CLOCK_MONOTONIC, seconds."""
         return float(self.ask("now")["now"])
 
-    def resolve(self, host: str, containers: Sequence[ContainerFacts]) -> HostFacts:
-        """Everything a fault needs of a host. Raises TopologyError for an instance that does not run."""
+    def resolve(self, name: str, containers: Sequence[ContainerFacts]) -> Target:
+        """Everything a fault needs of a target. Raises TopologyError for an instance that does not run."""
         if down := [c.name for c in containers if not c.running]:
-            raise TopologyError(f"host {host} cannot be a target: {', '.join(down)} not running")
+            raise TopologyError(f"{name} cannot be a target: {', '.join(down)} not running")
         answer = self.ask("resolve", pids={c.name: c.pid for c in containers})
         members = tuple(
             Member(
@@ -75,32 +62,39 @@ class FaultAgent:
                 holds_namespace=not c.joins,
                 stop_signal=c.stop_signal,
                 restart_policy=c.restart_policy,
+                netns=answer["members"][c.name]["netns"],
             )
             for c in containers
         )
-        addresses = [(ip, port) for c in containers for ip in c.addresses for port in answer["ports"]]
-        return HostFacts(host, members, tuple(Link(n, i) for n, i in answer["links"]), tuple(sorted(set(addresses))))
+        ips = tuple(dict.fromkeys(ip for c in containers for ip in c.addresses))
+        return Target(
+            name=name,
+            members=members,
+            links=tuple(Link(n, i) for n, i in answer["links"]),
+            addresses=tuple(sorted({(ip, port) for ip in ips for port in answer["ports"]})),
+            ips=ips,
+        )
 
-    def inject(self, fault: str, plan: Plan) -> dict[str, float]:
-        """Carry out a plan; moment of effect by member. Raises AgentError, with everything undone again."""
-        answer = self.ask("inject", fault=fault, steps=plan.steps, undo=plan.undo, grace=plan.grace)
-        return {str(name): float(at) for name, at in answer["at"].items()}
+    def inject(self, fault: str, plan: Plan) -> tuple[dict[str, float], dict[str, Any]]:
+        """Carry out a plan: moment of effect by member, and what its processes said. Raises AgentError, all undone."""
+        answer = self.ask("inject", limit=30.0, fault=fault, steps=plan.steps, undo=plan.undo, grace=plan.grace)
+        return {str(name): float(at) for name, at in answer["at"].items()}, dict(answer["said"])
 
-    def inspect(self, facts: HostFacts) -> KernelView:
-        """The kernel's word on a host now."""
+    def inspect(self, target: Target) -> Message:
+        """The kernel's word on a target now: {"at", "alive": {member: bool}, "frozen", "all_thawed", "links_up"}."""
         answer = self.ask(
             "inspect",
-            members={m.name: {"pid": m.pid, "start": m.start, "cgroup": m.cgroup} for m in facts.members},
-            links=[[link.name, link.index] for link in facts.links],
+            members={m.name: {"pid": m.pid, "start": m.start, "cgroup": m.cgroup} for m in target.members},
+            links=[[link.name, link.index] for link in target.links],
         )
         members = answer["members"]
-        return KernelView(
-            at=answer["at"],
-            alive={name: m["alive"] for name, m in members.items()},
-            frozen={name: m["frozen"] for name, m in members.items()},
-            all_thawed=all(m["thawed"] for m in members.values()),
-            links_up=all(up is not False for up in answer["links"].values()),
-        )
+        return {
+            "at": answer["at"],
+            "alive": {name: m["alive"] for name, m in members.items()},
+            "frozen": {name: m["frozen"] for name, m in members.items()},
+            "all_thawed": all(m["thawed"] for m in members.values()),
+            "links_up": all(up is not False for up in answer["links"].values()),
+        }
 
     def heal(self, fault: str) -> list[str]:
         """Undo one fault; the problems, if any."""
@@ -122,3 +116,34 @@ class FaultAgent:
             return
         self._channel.close()
         self._engine.wait_gone(self._container, 5.0)
+
+
+class Witness:
+    """The process that looks, one container beside the agent's. When it is gone, looks say so, and nothing else happens."""
+
+    def __init__(self, engine: DockerEngine, image: str, run: str) -> None:
+        self._caller = Caller()
+        _, self._channel = engine.run_tool(
+            name=f"st-{run}-witness-{secrets.token_hex(3)}",
+            image=image,
+            module="shaketable.agent.witness",
+            run=run,
+            agent=True,
+            on_message=self._caller.on_message,
+            on_close=self._caller.on_close,
+            cpu_shares=4096,
+        )
+        self._caller.call(self._channel, "hello")
+
+    @property
+    def lost(self) -> bool:
+        """Whether it is gone."""
+        return self._channel.closed.is_set()
+
+    def look(self, looks: Mapping[str, Mapping[str, Any]], *, limit: float = 20.0) -> Mapping[str, Mapping[str, Any]]:
+        """Take looks, all at once; a reading for each. Raises AgentError."""
+        return dict(self._caller.call(self._channel, "look", limit=limit, looks=dict(looks))["readings"])
+
+    def leave(self) -> None:
+        """It holds nothing: its end is enough."""
+        self._channel.close()

@@ -18,7 +18,7 @@ from shaketable.model.errors import ShakeError, UsageError
 from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
 from shaketable.model.result import Result
 
-VERSION = 1
+VERSION = 2
 _TABLES = {
     "requests": "lane INTEGER, scheduled DOUBLE, started DOUBLE, ended DOUBLE, name VARCHAR, ok BOOLEAN, status INTEGER,"
     " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[]",
@@ -179,19 +179,22 @@ def _quoted(path: Path) -> str:
 def _plain(history: TrialHistory) -> dict[str, Any]:
     plain = {f.name: getattr(history, f.name) for f in fields(history) if f.name not in _ROWS}
     plain["axis"], plain["environment"] = dict(history.axis), dict(history.environment)
-    if history.fault is not None:
-        plain["fault"] = {f.name: getattr(history.fault, f.name) for f in fields(history.fault)}
-        plain["fault"]["members"] = dict(history.fault.members)
-        plain["fault"]["witness"] = asdict(history.fault.witness)
+    plain["faults"] = [{**asdict(fault), "members": dict(fault.members)} for fault in history.faults]
     return plain
 
 
 def _typed(plain: dict[str, Any]) -> dict[str, Any]:
-    if fault := plain.get("fault"):
-        witness = Witnessed(**fault.pop("witness"))
-        plain["fault"] = FaultRecord(
-            **{**fault, "targets": tuple(fault["targets"]), "notes": tuple(fault["notes"]), "witness": witness}
+    plain["faults"] = tuple(
+        FaultRecord(
+            **{
+                **fault,
+                "targets": tuple(fault["targets"]),
+                "notes": tuple(fault["notes"]),
+                "witness": Witnessed(**fault["witness"]),
+            }
         )
+        for fault in plain["faults"]
+    )
     return plain
 
 

@@ -301,7 +301,7 @@ class Observer:
             for target, addresses in request["probe"].items():
                 self._prober.begin(target, [(str(ip), int(port)) for ip, port in addresses])
         elif "unprobe" in request:
-            self._prober.end()
+            self._prober.end(request["unprobe"])
         else:
             self._out.put({"error": f"the observer knows no request {', '.join(request)}"})
 

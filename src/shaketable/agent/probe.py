@@ -7,6 +7,7 @@ import math
 import os
 import socket
 import time
+from collections.abc import Sequence
 from typing import Final, Literal
 
 from shaketable.agent.loop import READ, WRITE, Loop
@@ -169,13 +170,13 @@ class Prober:
         self._addresses[target] = [Address(target, ip, port, self._loop, self._out) for ip, port in addresses]
         self._next_knock = self.due = time.monotonic()
 
-    def end(self) -> None:
-        """Witness nothing any more."""
-        for addresses in self._addresses.values():
-            for address in addresses:
+    def end(self, targets: Sequence[str]) -> None:
+        """Witness these targets no more."""
+        for target in targets:
+            for address in self._addresses.pop(target, []):
                 address.close()
-        self._addresses.clear()
-        self.due = math.inf
+        if not self._addresses:
+            self.due = math.inf
 
     def tick(self, now: float) -> None:
         """Begin new tries, end old ones, and report; tries end within one period of their limit's multiple."""

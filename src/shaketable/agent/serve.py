@@ -2,11 +2,7 @@
 
 When stdin closes, for whatever reason, it undoes every fault it holds, ends what the harness gave into its care
 (`ours`), and exits. Requests carry an `id` that the answer repeats; an answer without `id` is an event.
-
-Steps, for faults and their undo alike, are data:
-    {"do": "link", "name": "veth1a2b", "index": 12, "up": false, "members": [...]}
-    {"do": "freeze" | "thaw" | "kill", "cgroup": "freezer/docker/ID", "pid": 41, "start": 9120, "member": "host-2"}
-    {"do": "signal", "pid": 41, "start": 9120, "signal": 15, "member": "host-2"}
+What it can do is in `steps`.
 """
 
 from __future__ import annotations
@@ -23,9 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
+from shaketable.agent.children import Child, Watcher, end
+from shaketable.agent.steps import Step, carry_out, undo_all
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
-
-Step = dict[str, Any]
 
 _out = Writer()
 
@@ -37,11 +33,13 @@ def emit(message: dict[str, Any]) -> None:
 
 
 class Agent:
-    """What is held right now: the undo of each fault, and the cgroups to end when the harness goes away."""
+    """What is held right now: undo and children of each fault, and the cgroups to end when the harness goes away."""
 
     def __init__(self) -> None:
         self.undo: dict[str, list[Step]] = {}
+        self.children: dict[str, list[Child]] = {}
         self.ours: set[str] = set()
+        self.watcher = Watcher()
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
         """What this agent can do here."""
@@ -71,7 +69,12 @@ class Agent:
                 namespaces.add(inode)
                 links += kernel.links(pid)
                 ports += kernel.listening(pid)
-            members[member] = {"pid": pid, "start": kernel.started(pid), "cgroup": kernel.cgroup_of(pid)}
+            members[member] = {
+                "pid": pid,
+                "start": kernel.started(pid),
+                "cgroup": kernel.cgroup_of(pid),
+                "netns": inode,
+            }
         return {"members": members, "links": links, "ports": ports, "namespaces": sorted(namespaces)}
 
     def inject(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -79,20 +82,25 @@ class Agent:
         fault = request["fault"]
         self.undo[fault] = request["undo"]
         at: dict[str, float] = {}
+        said: dict[str, Any] = {}
+        children = self.children.setdefault(fault, [])
         try:
             for step in request["steps"]:
-                carry_out(step)
+                if child := carry_out(step):
+                    children.append(child)
+                    said |= child.said
                 moment = time.monotonic()
                 for member in step.get("members") or [step["member"]]:
                     at[member] = moment
         except kernel.KernelError as error:
             problems = self.heal({"fault": fault})["problems"]
             return {"error": str(error), "problems": problems}
+        self.watcher.watch(children)
         if request.get("grace") is not None:
             threading.Thread(
                 target=self._enforce_grace, args=(fault, request["steps"], request["grace"]), daemon=True
             ).start()
-        return {"at": at}
+        return {"at": at, "said": said}
 
     def _enforce_grace(self, fault: str, steps: list[Step], grace: float) -> None:
         """After `grace` seconds, kill what was asked to stop and did not, and say so."""
@@ -123,7 +131,12 @@ class Agent:
 
     def heal(self, request: dict[str, Any]) -> dict[str, Any]:
         """Undo one fault; harmless if it is not held. Answers what could not be undone."""
-        return {"problems": undo_all(self.undo.pop(request["fault"], [])), "at": time.monotonic()}
+        fault = request["fault"]
+        problems = undo_all(self.undo.pop(fault, []))
+        children = self.children.pop(fault, [])
+        problems += [f"process {child.pid} of {fault} survives SIGKILL" for child in children if not end(child)]
+        self.watcher.forget(children)
+        return {"problems": problems, "at": time.monotonic()}
 
     def undo_steps(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out undo steps from a journal, for an agent that is gone."""
@@ -142,43 +155,6 @@ class Agent:
             for cgroup in self.ours:
                 for pid in kernel.processes(cgroup):
                     kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
-
-
-def carry_out(step: Step) -> None:
-    """One step. Raises kernel.KernelError with the step's target in the message."""
-    do = step["do"]
-    if do == "link":
-        kernel.set_link(step["name"], step["index"], up=step["up"])
-    elif do == "freeze":
-        kernel.freeze(step["cgroup"])
-    elif do == "thaw":
-        kernel.thaw(step["cgroup"])
-        if not kernel.thawed(step["cgroup"]):
-            raise kernel.KernelError(f"{step['member']} is still frozen after a thaw")
-    elif do == "kill":
-        if kernel.started(step["pid"]) != step["start"]:
-            return  # it is gone already, and what may run in its cgroup now is a new life of the container
-        if not kernel.kill_cgroup(step["cgroup"]):
-            raise kernel.KernelError(f"{step['member']} has processes that survive SIGKILL")
-    elif do == "signal":
-        if not kernel.signal_pid(step["pid"], step["start"], step["signal"]):
-            raise kernel.KernelError(f"{step['member']} was already gone before it was signalled")
-    else:
-        raise kernel.KernelError(f"unknown step {do!r}")
-
-
-def undo_all(steps: list[Step]) -> list[str]:
-    """Every undo step, whatever the others did; a link that no longer exists needs no undo. Answers the problems."""
-    problems = []
-    for step in steps:
-        try:
-            carry_out(step)
-        except kernel.KernelError as error:
-            # Asked only now: a link may go away at any moment, as when another agent ends its container.
-            if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
-                continue
-            problems.append(str(error))
-    return problems
 
 
 def main() -> None:

@@ -25,10 +25,15 @@ from shaketable.model.units import show_duration as show
 
 def evaluate(expectation: Expectation, history: TrialHistory, scenario: Scenario) -> Finding:
     """Judge one expectation. `unknown` means the history cannot tell, and says why."""
-    if history.fault is None:
-        return _finding(expectation, "unknown", "no fault was injected")
+    fault = history.fault(expectation.fault)
+    if fault is None:
+        return _finding(
+            expectation,
+            "unknown",
+            f"{expectation.fault or 'no fault'} was {'not ' if expectation.fault else ''}injected",
+        )
     check: Callable[..., Finding] = _CHECKS[expectation.kind]
-    return check(expectation, history, history.fault, scenario)
+    return check(expectation, history, fault, scenario)
 
 
 def _finding(
@@ -141,7 +146,7 @@ def stays(e: Stays, history: TrialHistory, fault: FaultRecord, scenario: Scenari
             return _finding(
                 e, "unknown", f"{copy.holder} could not be read for {show(blind)}", None, 0.0, unit="entries"
             )
-        for entry in sorted(x for x in copy.known_at(t0) if not belongs(x, fault.targets)):
+        for entry in sorted(x for x in copy.known_at(t0) if not belongs(x, history.targets)):
             watched += 1
             for start, end in _absences(copy, entry, t0, history.ended):
                 gone.append(
@@ -269,12 +274,12 @@ def appears(e: Appears, history: TrialHistory, fault: FaultRecord, scenario: Sce
     )
 
 
-def recovers(e: Recovers, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
-    """Steady state is reached, and held, within the limit after heal."""
+def recovers(e: Recovers, history: TrialHistory, _: FaultRecord, __: Scenario) -> Finding:
+    """Steady state is reached, and held, within the limit after the last heal."""
     if history.recovered is None:
-        waited = show(max(0.0, history.ended - fault.healed))
+        waited = show(max(0.0, history.ended - history.healed))
         return _finding(e, "fail", f"not steady again {waited} after heal (limit {show(e.within)})", None, e.within)
-    value = max(0.0, history.recovered - fault.healed)
+    value = max(0.0, history.recovered - history.healed)
     return _finding(
         e, "pass" if value <= e.within else "fail", f"steady again {show(value)} after heal", value, e.within
     )

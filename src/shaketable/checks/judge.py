@@ -15,7 +15,6 @@ def judge(history: TrialHistory, scenario: Scenario) -> Trial:
     reasons = invalid_because(history, scenario, findings)
     failed = any(f.verdict == "fail" for f in findings)
     outcome: Outcome = "invalid" if reasons else "fail" if failed else "pass"
-    fault = history.fault
     return Trial(
         index=history.index,
         lane=history.lane,
@@ -26,9 +25,9 @@ def judge(history: TrialHistory, scenario: Scenario) -> Trial:
         invalid_because=reasons,
         arrivals=len(history.requests),
         not_started=sum(b.not_started for b in history.load_beats),
-        detection_s=_detection(findings) if fault and fault.effective else None,
-        recovery_s=_since(history.recovered, fault.healed) if fault else None,
-        faults=(_fault(fault, history.began),) if fault else (),
+        detection_s=_detection(findings) if history.faults and all(f.effective for f in history.faults) else None,
+        recovery_s=_since(history.recovered, history.healed) if history.faults else None,
+        faults=tuple(_fault(fault, history.began) for fault in history.faults),
         expectations=findings,
         watch=watches(history, scenario),
     )

@@ -43,14 +43,15 @@ def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[F
         reasons.append(
             f"the topology was not steady within {show(scenario.steady.within)}, so a fault would prove nothing"
         )
-    if history.fault is None and history.steady is not None and not history.broke:
+    if not history.faults and history.steady is not None and not history.broke:
         reasons.append("no fault was injected")
-    if (fault := history.fault) is not None:
+    for fault in history.faults:
         if not fault.effective:
             reasons.append(f"{fault.kind} on {', '.join(fault.targets)} was not witnessed: {fault.witness.seen}")
         if not fault.clean:
             trouble = f": {'; '.join(fault.notes)}" if fault.notes else ""
             reasons.append(f"{fault.kind} on {', '.join(fault.targets)} was not clean after heal{trouble}")
+    if history.faults:
         reasons += _load(history, scenario)
         limit = scenario.observers.max_gap
         reasons += [
@@ -58,19 +59,32 @@ def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[F
             for w in watches(history, scenario)
             if w.max_gap_s > limit + (scenario.observers.holders[w.holder].every or 0)
         ]
-        if fault.effective:
+        if all(fault.effective for fault in history.faults):
             reasons += [f"{f.id}: {f.because}" for f in findings if f.verdict == "unknown"]
     return tuple(reasons + _clocks(history))
 
 
 def _clocks(history: TrialHistory) -> list[str]:
     """Times that cannot be: two clocks that disagree would shift every claim."""
-    order = [("the trial began", history.began), ("it was steady", history.steady)]
-    if (fault := history.fault) is not None:
-        order += [("the fault was sent", fault.sent), ("it took effect", fault.injected)]
+    lives: list[list[tuple[str, float | None]]] = []
+    for fault in history.faults:
+        life = [(f"{fault.id} was sent", fault.sent), (f"{fault.id} took effect", fault.injected)]
         if fault.healed > 0:
-            order += [("heal began", fault.heal_began), ("heal was finished", fault.healed)]
-    order.append(("the trial ended", history.ended))
+            life += [
+                (f"heal of {fault.id} began", fault.heal_began),
+                (f"heal of {fault.id} was finished", fault.healed),
+            ]
+        lives.append([*life])
+    return list(dict.fromkeys(words for life in lives or [[]] for words in _out_of_order(history, life)))
+
+
+def _out_of_order(history: TrialHistory, life: list[tuple[str, float | None]]) -> list[str]:
+    order = [
+        ("the trial began", history.began),
+        ("it was steady", history.steady),
+        *life,
+        ("the trial ended", history.ended),
+    ]
     known = [(what, at) for what, at in order if at is not None]
     return [
         f"the clocks disagree: {later} {show(first - second)} before {earlier}"

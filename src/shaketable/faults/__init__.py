@@ -1,6 +1,25 @@
 """The fault catalogue: what each fault does (steps and undo, as data) and what must be seen before it counts."""
 
-from shaketable.faults.host import HOST_FAULTS, HostFault, Plan
-from shaketable.faults.witness import Probe, Seen, Signature, witness
+from collections.abc import Mapping
+from typing import Final
 
-__all__ = ["HOST_FAULTS", "HostFault", "Plan", "Probe", "Seen", "Signature", "witness"]
+from shaketable.faults.contract import FaultKind, Params, Plan, Proof, Seen, UnfitError, residue, witness
+from shaketable.faults.host import HOST_FAULTS
+from shaketable.faults.signature import Probe, Signature
+
+CATALOGUE: Final[Mapping[str, FaultKind]] = {fault.kind: fault for fault in HOST_FAULTS}
+"""Every fault of ours, by kind."""
+
+__all__ = [
+    "CATALOGUE",
+    "FaultKind",
+    "Params",
+    "Plan",
+    "Probe",
+    "Proof",
+    "Seen",
+    "Signature",
+    "UnfitError",
+    "residue",
+    "witness",
+]

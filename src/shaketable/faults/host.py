@@ -1,4 +1,4 @@
-"""Faults of a whole host: stop, kill, freeze, power-off, cut. Each is steps, their undo, and a signature, all data.
+"""Faults of a whole host or a single instance: stop, kill, freeze, power-off, cut.
 
 What a peer sees is the definition (design, section 5): a stopped or killed machine says goodbye (FIN or RST) because its
 kernel lives; a frozen one still completes handshakes; one without power, or cut off, says nothing at all.
@@ -6,79 +6,63 @@ kernel lives; a frozen one still completes handshakes; one without power, or cut
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from shaketable.faults.witness import Connect, Held, Signature
-from shaketable.model.scenario import FaultKind
-from shaketable.ports.hosts import HostFacts
+from shaketable.faults.contract import FaultKind, Params, Plan, Step
+from shaketable.faults.signature import Connect, Held, Signature
+from shaketable.model.units import Duration
+from shaketable.ports.targets import Member, Target
 
-Step = dict[str, Any]
 _SIGKILL = 9
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the agent is asked to do, and what undoes it. `revive`: the containers must be started again afterwards."""
+class Grace(Params):
+    """How long the instances have to say goodbye before they are killed."""
 
-    steps: tuple[Step, ...]
-    undo: tuple[Step, ...]
-    revive: bool
-    grace: float | None = None
+    grace: Duration = 2.0
 
 
-@dataclass(frozen=True, slots=True)
-class HostFault:
-    """One kind of fault. `summary` is what a peer sees, in one line, for listings."""
-
-    kind: FaultKind
-    summary: str
-    signature: Signature
-    plan: Callable[[HostFacts, float], Plan]
-
-
-def _links(facts: HostFacts, *, up: bool) -> tuple[Step, ...]:
-    members = [member.name for member in facts.members]
+def links(target: Target, *, up: bool) -> tuple[Step, ...]:
+    """The engine-side ends of the target's network, all of them."""
+    members = [member.name for member in target.members]
     return tuple(
-        {"do": "link", "name": link.name, "index": link.index, "up": up, "members": members} for link in facts.links
+        {"do": "link", "name": link.name, "index": link.index, "up": up, "members": members} for link in target.links
     )
 
 
-def _each(facts: HostFacts, do: str) -> tuple[Step, ...]:
-    return tuple(
-        {"do": do, "cgroup": m.cgroup, "pid": m.pid, "start": m.start, "member": m.name} for m in facts.members
-    )
+def each(target: Target, do: str, **more: Any) -> tuple[Step, ...]:
+    """One step for each member."""
+    return tuple({"do": do, **member.step, **more} for member in target.members)
 
 
-def _signals(facts: HostFacts, number: int | None) -> tuple[Step, ...]:
-    return tuple(
-        {"do": "signal", "pid": m.pid, "start": m.start, "signal": number or m.stop_signal, "member": m.name}
-        for m in facts.members
-    )
+def _holders_last(target: Target) -> list[Member]:
+    """Whoever holds a namespace goes last: the engine takes its link away, and with it the goodbyes of the others."""
+    return sorted(target.members, key=lambda m: m.holds_namespace)
 
 
-def _stop(facts: HostFacts, grace: float) -> Plan:
-    return Plan(_signals(facts, None), _each(facts, "kill"), revive=True, grace=grace)
+def _stop(target: Target, params: Grace) -> Plan:
+    goodbye = tuple({"do": "signal", **m.step, "signal": m.stop_signal} for m in _holders_last(target))
+    return Plan(goodbye, each(target, "kill"), revive=True, grace=params.grace)
 
 
-def _kill(facts: HostFacts, _: float) -> Plan:
-    return Plan(_signals(facts, _SIGKILL), _each(facts, "kill"), revive=True)
+def _kill(target: Target, _: Params) -> Plan:
+    shots = tuple({"do": "signal", **m.step, "signal": _SIGKILL} for m in _holders_last(target))
+    return Plan(shots, each(target, "kill"), revive=True)
 
 
-def _freeze(facts: HostFacts, _: float) -> Plan:
-    return Plan(_each(facts, "freeze"), _each(facts, "thaw"), revive=False)
+def _freeze(target: Target, _: Params) -> Plan:
+    return Plan(each(target, "freeze"), each(target, "thaw"))
 
 
-def _cut(facts: HostFacts, _: float) -> Plan:
-    return Plan(_links(facts, up=False), _links(facts, up=True), revive=False)
+def _cut(target: Target, _: Params) -> Plan:
+    return Plan(links(target, up=False), links(target, up=True))
 
 
-def _power_off(facts: HostFacts, _: float) -> Plan:
+def _power_off(target: Target, _: Params) -> Plan:
     # The link goes first and comes back last: what the dying processes would say must never reach a peer.
     return Plan(
-        _links(facts, up=False) + _each(facts, "freeze"),
-        _each(facts, "kill") + _links(facts, up=True),
+        links(target, up=False) + each(target, "freeze"),
+        each(target, "kill") + links(target, up=True),
         revive=True,
     )
 
@@ -86,62 +70,68 @@ def _power_off(facts: HostFacts, _: float) -> Plan:
 _GOODBYE: frozenset[Held] = frozenset({"eof", "reset"})
 _NO_ONE: frozenset[Connect] = frozenset({"refused", "silent", "unreachable"})
 _SILENCE: frozenset[Connect] = frozenset({"silent", "unreachable"})
+_OPEN: frozenset[Held] = frozenset({"open"})
+_ENDED = "held connections end, new ones find nobody, every process is gone"
 
-HOST_FAULTS: dict[str, HostFault] = {
-    fault.kind: fault
-    for fault in (
-        HostFault(
-            "stop",
-            "the app says goodbye (FIN), then the port is closed",
-            Signature(
-                "held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False
-            ),
-            _stop,
-        ),
-        HostFault(
-            "kill",
-            "FIN (RST if data was unread) from the kernel, then the port is closed",
-            Signature(
-                "held connections end, new ones find nobody, every process is gone", _NO_ONE, _GOODBYE, False, False
-            ),
-            _kill,
-        ),
-        HostFault(
-            "freeze",
-            "handshakes and keepalives are answered by the kernel, the app is silent",
-            Signature(
-                "handshakes still succeed, held connections stay open, the kernel says FROZEN",
-                frozenset({"answered"}),
-                frozenset({"open"}),
-                True,
-                True,
-                later=frozenset({"silent"}),
-            ),
-            _freeze,
-        ),
-        HostFault(
-            "power-off",
-            "total silence both ways; no code of it runs again",
-            Signature(
-                "new connections get no answer, held ones no goodbye, the kernel says FROZEN",
-                _SILENCE,
-                frozenset({"open"}),
-                True,
-                True,
-            ),
-            _power_off,
-        ),
-        HostFault(
-            "cut",
-            "total silence both ways, yet the processes live on",
-            Signature(
-                "new connections get no answer, held ones no goodbye, the processes run on",
-                _SILENCE,
-                frozenset({"open"}),
-                True,
-                False,
-            ),
-            _cut,
-        ),
-    )
-}
+HOST_FAULTS: tuple[FaultKind, ...] = (
+    FaultKind(
+        "stop",
+        "process",
+        "the app says goodbye (FIN), then the port is closed",
+        _stop,
+        Signature(_ENDED, _NO_ONE, _GOODBYE, alive=False, frozen=False, revived=True).proof,
+        params=Grace,
+        disk="flushed",
+    ),
+    FaultKind(
+        "kill",
+        "process",
+        "FIN (RST if data was unread) from the kernel, then the port is closed",
+        _kill,
+        Signature(_ENDED, _NO_ONE, _GOODBYE, alive=False, frozen=False, revived=True).proof,
+        disk="page cache survives",
+    ),
+    FaultKind(
+        "freeze",
+        "process",
+        "handshakes and keepalives are answered by the kernel, the app is silent",
+        _freeze,
+        Signature(
+            "handshakes still succeed, held connections stay open, the kernel says FROZEN",
+            frozenset({"answered"}),
+            _OPEN,
+            alive=True,
+            frozen=True,
+            later=frozenset({"silent"}),
+        ).proof,
+    ),
+    FaultKind(
+        "power-off",
+        "host",
+        "total silence both ways; no code of it runs again",
+        _power_off,
+        Signature(
+            "new connections get no answer, held ones no goodbye, the kernel says FROZEN",
+            _SILENCE,
+            _OPEN,
+            alive=True,
+            frozen=True,
+            revived=True,
+        ).proof,
+        whole_host=True,
+    ),
+    FaultKind(
+        "cut",
+        "network",
+        "total silence both ways, yet the processes live on",
+        _cut,
+        Signature(
+            "new connections get no answer, held ones no goodbye, the processes run on",
+            _SILENCE,
+            _OPEN,
+            alive=True,
+            frozen=False,
+        ).proof,
+        whole_host=True,
+    ),
+)

@@ -125,7 +125,8 @@ class TrialHistory:
     """When the trial began to wait for steady state."""
     steady: float | None
     """When steady state had held for its hold time; None if it never did."""
-    fault: FaultRecord | None
+    faults: tuple[FaultRecord, ...]
+    """In the order in which they took effect."""
     recovered: float | None
     """Start of the first stretch after heal that stayed steady for the hold time; None if there was none."""
     ended: float
@@ -139,3 +140,17 @@ class TrialHistory:
     broke: str = ""
     """Why the trial could not be carried through (the agent vanished, the engine is gone), or empty."""
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def fault(self, name: str | None = None) -> FaultRecord | None:
+        """The fault with this id, or the first one; None if it was not injected."""
+        return next((f for f in self.faults if name is None or f.id == name), None)
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Everything that any fault was aimed at."""
+        return tuple(dict.fromkeys(target for f in self.faults for target in f.targets))
+
+    @property
+    def healed(self) -> float:
+        """When the last fault was healed."""
+        return max((f.healed for f in self.faults), default=0.0)

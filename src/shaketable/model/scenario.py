@@ -6,14 +6,12 @@ is in `units`. The loader in `run.loader` turns a YAML file into a `Scenario` or
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shaketable.model.units import Duration, Rate, Share, Window
 
-FaultKind = Literal["stop", "kill", "freeze", "power-off", "cut"]
-FAULT_KINDS: tuple[FaultKind, ...] = ("stop", "kill", "freeze", "power-off", "cut")
 Expected = Literal["pass", "fail", "any"]
 NameStr = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 
@@ -21,7 +19,7 @@ NameStr = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
 class Model(BaseModel):
     """Base of every scenario part: frozen, and an unknown key is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
 
 class FailsAtLeast(Model):
@@ -89,10 +87,52 @@ class Steady(Model):
     within: Duration = 30.0
 
 
-class Target(Model):
-    """What a fault acts on: `host: host-2`, `host: one of` (drawn from the seed), or `host: $axis`."""
+SELECTORS: tuple[str, ...] = ("one of", "all", "minority", "majority")
+"""What a selector can say besides a name: one drawn from the seed, all, or the smaller or larger part, drawn too."""
 
-    host: str
+
+class Selector(Model):
+    """What a fault acts on: a `host` or an `instance` (one container), by name, `$axis` or one of SELECTORS."""
+
+    host: str | None = None
+    instance: str | None = None
+
+    @model_validator(mode="after")
+    def _one(self) -> Selector:
+        if (self.host is None) == (self.instance is None):
+            raise ValueError("name either a host or an instance")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What stands there."""
+        return self.host or self.instance or ""
+
+
+class When(Model):
+    """The marker that a fault's `after` counts from, instead of steady state: exactly one of these."""
+
+    effective: NameStr | None = None
+    """Another fault, once it was witnessed."""
+    healed: NameStr | None = None
+    """Another fault, once it was undone."""
+    changes: NameStr | None = None
+    """A list, once its copy in any holder differs from what it was in steady state."""
+    answered: Annotated[int, Field(ge=1)] | None = None
+    """So many requests answered well since steady state."""
+
+    @model_validator(mode="after")
+    def _one(self) -> When:
+        if sum(value is not None for value in self.model_dump().values()) != 1:
+            raise ValueError("name exactly one of effective, healed, changes and answered")
+        return self
+
+
+class Repeat(Model):
+    """The same fault again and again: `times` in all, the next one `every` after the heal of the one before."""
+
+    times: Annotated[int, Field(ge=2, le=1000)]
+    every: Duration = 1.0
 
 
 class Fault(Model):
@@ -100,14 +140,24 @@ class Fault(Model):
 
     id: NameStr
     kind: str
-    target: Target
+    target: Selector
+    when: When | None = None
     after: Window = (0.0, 0.0)
     lasts: Duration = Field(gt=0)
-    grace: Duration = 2.0
-    """For `stop`: how long the instances have to say goodbye before they are killed."""
+    parameters: dict[str, Any] = Field(default={}, alias="with")
+    """The parameters of the kind, as `shaketable faults` lists them."""
+    repeat: Repeat | None = None
+    escalate: dict[str, tuple[Any, ...]] = {}
+    """With `repeat`: a parameter's value for each time; the last one stays."""
 
 
-class Leaves(Model):
+class Claim(Model):
+    """Base of every expectation: `fault` names the fault it is about, the first one of the trial unless told."""
+
+    fault: NameStr | None = None
+
+
+class Leaves(Claim):
     """Every entry of the target leaves `list` in every holder within the limit, and none comes back before heal."""
 
     kind: Literal["leaves"]
@@ -116,7 +166,7 @@ class Leaves(Model):
     within: Duration
 
 
-class Stays(Model):
+class Stays(Claim):
     """No entry of a bystander leaves `list` in any holder, from the fault until the end of the trial."""
 
     kind: Literal["stays"]
@@ -124,7 +174,7 @@ class Stays(Model):
     list: NameStr
 
 
-class NotCalled(Model):
+class NotCalled(Claim):
     """No request that starts later than `after` the fault, and before heal, is sent on to the target."""
 
     kind: Literal["not-called"]
@@ -132,7 +182,7 @@ class NotCalled(Model):
     after: Duration
 
 
-class Availability(Model):
+class Availability(Claim):
     """Share of arrivals that succeed, from the fault until steady again, without the first `except_first` seconds."""
 
     kind: Literal["availability"]
@@ -141,7 +191,7 @@ class Availability(Model):
     except_first: Duration = 0.0
 
 
-class Latency(Model):
+class Latency(Claim):
     """A quantile of the latency from the scheduled start, in the same window as `availability`."""
 
     kind: Literal["latency"]
@@ -151,7 +201,7 @@ class Latency(Model):
     except_first: Duration = 0.0
 
 
-class Appears(Model):
+class Appears(Claim):
     """An entry with the text `contains` (`{target}` stands for the target's name) newly appears in `list` within the limit."""
 
     kind: Literal["appears"]
@@ -161,7 +211,7 @@ class Appears(Model):
     within: Duration
 
 
-class Recovers(Model):
+class Recovers(Claim):
     """Steady state is reached, and held, within the limit after heal."""
 
     kind: Literal["recovers"]
@@ -193,5 +243,5 @@ class Scenario(Model):
     load: Load
     observers: Observers
     steady: Steady
-    faults: tuple[Fault, ...] = Field(min_length=1, max_length=1)
+    faults: tuple[Fault, ...] = Field(min_length=1)
     expectations: tuple[Expectation, ...] = Field(min_length=1)

@@ -1,5 +1,5 @@
-"""What the core needs from the outside, as facts and Protocols; adapters provide them, tests fake them."""
+"""What the parts agree on: a target's facts."""
 
-from shaketable.ports.hosts import HostFacts, Link, Member
+from shaketable.ports.targets import Link, Member, Target
 
-__all__ = ["HostFacts", "Link", "Member"]
+__all__ = ["Link", "Member", "Target"]

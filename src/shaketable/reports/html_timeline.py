@@ -105,7 +105,7 @@ def to_script(timeline: Timeline) -> str:
 
 def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Timeline:
     """Gather what is drawn of a trial; at most `max_arrivals` arrivals, the failed and the slow ones before the others."""
-    fault = history.fault
+    fault = history.fault()
     ms = _Scale(fault.injected if fault else history.began)
     latency = [e for e in scenario.expectations if isinstance(e, Latency)]
     limit = min((e.at_most for e in latency), default=None)
@@ -116,7 +116,7 @@ def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Ti
         start=ms(history.began),
         end=ms(history.ended),
         zero=f"{fault.kind} of {one_line(' and '.join(fault.targets))}" if fault else "the trial began",
-        down=(0, max(ms(fault.healed), 0)) if fault else None,
+        down=(0, max(ms(history.healed), 0)) if fault else None,
         marks=list(_marks(history, ms)),
         deadlines=_deadlines(scenario) if fault else [],
         lanes=list(_lanes(history, scenario, ms)),
@@ -133,13 +133,14 @@ def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Ti
 def _marks(history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str]]:
     if history.steady is not None:
         yield ms(history.steady), "steady"
-    if (fault := history.fault) is not None:
-        yield ms(fault.sent), "sent"
-        yield 0, "takes effect"
+    for fault in history.faults:
+        which = f"{fault.id}: " if len(history.faults) > 1 else ""
+        yield ms(fault.sent), f"{which}sent"
+        yield ms(fault.injected), f"{which}takes effect"
         if fault.witness.at is not None:
-            yield ms(fault.witness.at), "witnessed"
-        yield ms(fault.heal_began), "heal begins"
-        yield ms(fault.healed), "healed"
+            yield ms(fault.witness.at), f"{which}witnessed"
+        yield ms(fault.heal_began), f"{which}heal begins"
+        yield ms(fault.healed), f"{which}healed"
     if history.recovered is not None:
         yield ms(history.recovered), "steady again"
 
@@ -175,21 +176,22 @@ def _lanes(history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[La
 
 def _rows(copy: Copy, history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
     """Make a row for each entry of the target, and for each healthy one that went missing; without a fault, one for the list."""
-    if (fault := history.fault) is None:
+    if (fault := history.fault()) is None:
         yield from _sizes(copy, scenario, ms)
         return
     within = min(
         (e.within for e in scenario.expectations if isinstance(e, Leaves) and e.list == copy.list), default=None
     )
-    for entry in sorted(entry for entry in copy.entries() if belongs(entry, fault.targets)):
-        spans = [part for start, end in copy.listed(entry) for part in _dead(start, end, fault, within)]
+    for entry in sorted(entry for entry in copy.entries() if belongs(entry, history.targets)):
+        down = next(f for f in history.faults if belongs(entry, f.targets))
+        spans = [part for start, end in copy.listed(entry) for part in _dead(start, end, down, within)]
         yield _row(entry, spans, ms)
     if any(isinstance(e, Stays) and e.list == copy.list for e in scenario.expectations):
         present = copy.at(fault.injected)
         for entry in sorted((present.entries if present else None) or ()):
             listed = copy.listed(entry)
             gaps = _gaps(listed, fault.injected, history.ended)
-            if gaps and not belongs(entry, fault.targets):
+            if gaps and not belongs(entry, history.targets):
                 yield _row(entry, [*((a, b, LISTED) for a, b in listed), *((a, b, MISSING) for a, b in gaps)], ms)
 
 
@@ -252,7 +254,7 @@ def _unwatched(history: TrialHistory, holder: str, limit: float, ms: _Scale) -> 
 
 
 def _news(copy: Copy, history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str, bool]]:
-    targets = history.fault.targets if history.fault else ()
+    targets = history.targets
     for entry in sorted(copy.entries()):
         for start, _ in copy.listed(entry)[:1]:
             if start > history.began:
@@ -263,7 +265,6 @@ def _arrivals(history: TrialHistory, limit: float | None, ms: _Scale, at_most: i
     requests = history.requests
     outcomes = [FAILED if not r.ok else SLOW if limit is not None and r.latency > limit else OK for r in requests]
     kept = _thinned(outcomes, at_most)
-    targets = history.fault.targets if history.fault else ()
     words: dict[str, int] = {"": 0}
 
     def word(text: str) -> int:
@@ -273,7 +274,7 @@ def _arrivals(history: TrialHistory, limit: float | None, ms: _Scale, at_most: i
     for place, n in enumerate(kept):
         if not requests[n].ok:
             text[place] = word(requests[n].error or f"status {requests[n].status}")
-        if dead := _called_dead(requests[n], targets, history.fault):
+        if dead := _called_dead(requests[n], history.faults):
             called[place] = word(dead)
     return Arrivals(
         of=len(requests),
@@ -289,11 +290,10 @@ def _arrivals(history: TrialHistory, limit: float | None, ms: _Scale, at_most: i
     )
 
 
-def _called_dead(request: Request, targets: Sequence[str], fault: FaultRecord | None) -> str:
-    """Name the target's instances that an arrival was sent on to while they were down."""
-    if fault is None or not fault.injected < request.started < fault.heal_began:
-        return ""
-    return ", ".join(sorted({u for u in request.upstreams if belongs(u, targets)}))
+def _called_dead(request: Request, faults: Sequence[FaultRecord]) -> str:
+    """Name the targets' instances that an arrival was sent on to while they were down."""
+    down = [f for f in faults if f.injected < request.started < f.heal_began]
+    return ", ".join(sorted({u for f in down for u in request.upstreams if belongs(u, f.targets)}))
 
 
 def _thinned(outcomes: Sequence[int], at_most: int) -> list[int]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from shaketable.adapters.channel import Message
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
-from shaketable.adapters.fault_agent import FaultAgent
+from shaketable.adapters.fault_agent import FaultAgent, Witness
 from shaketable.adapters.journal import Journal, OpenFault
 from shaketable.model.errors import AgentError, EngineError
 
@@ -28,6 +28,7 @@ class AgentKeeper:
         self._leaving = False
         self._killed: dict[str, tuple[str, ...]] = {}
         self.replaced = 0
+        self._witness: Witness | None = None
         self._agent = self._start()
 
     def _start(self) -> FaultAgent:
@@ -62,6 +63,13 @@ class AgentKeeper:
                 self._agent.care([self._engine.inspect(c.id) for c in self._cared])
                 self._on_event({"event": "agent-replaced", "undone": list(self._open), "problems": problems})
             return self._agent
+
+    def witness(self) -> Witness:
+        """The living witness, started when first asked for. Raises AgentError, EngineError."""
+        with self._lock:
+            if self._witness is None or self._witness.lost:
+                self._witness = Witness(self._engine, self._image, self._journal.run)
+            return self._witness
 
     def care(self, containers: Sequence[ContainerFacts]) -> None:
         """Containers to end should the harness vanish."""
@@ -99,4 +107,6 @@ class AgentKeeper:
     def leave(self) -> None:
         """Say goodbye to the agent."""
         self._leaving = True
+        if self._witness is not None:
+            self._witness.leave()
         self._agent.leave()

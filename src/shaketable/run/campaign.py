@@ -23,7 +23,7 @@ from shaketable.adapters.journal import Journal
 from shaketable.adapters.store import RunStore
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
-from shaketable.faults import HOST_FAULTS, HostFault
+from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import EngineError, ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import EngineFacts, Requested, Residue, Result, Trial
@@ -118,7 +118,7 @@ def works(loaded: LoadedScenario, variant: str, request: Request) -> list[Work]:
 class Campaign:
     """Runs a request. `stop` may be set at any time: faults are healed, everything is taken down, and the rest reported."""
 
-    def __init__(self, request: Request, progress: Progress, catalogue: Mapping[str, HostFault] = HOST_FAULTS) -> None:
+    def __init__(self, request: Request, progress: Progress, catalogue: Mapping[str, FaultKind] = CATALOGUE) -> None:
         self.request, self.progress, self.catalogue = request, progress, catalogue
         self.stop = threading.Event()
         self.run_id = f"{datetime.now(UTC):%m%d%H%M%S}-{secrets.token_hex(2)}"
@@ -198,7 +198,7 @@ class Campaign:
         problems = []
         for variant in self._variants(loaded):
             hosts = self._project(loaded, variant, 0).model().hosts
-            problems += check_targets(loaded, sorted(hosts))
+            problems += check_targets(loaded, hosts)
             found[variant] = hosts
         if problems:
             raise ScenarioError(sorted(set(problems)))

@@ -9,13 +9,14 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.adapters.store import RunStore
 from shaketable.checks.steady import SteadyWatch
-from shaketable.faults.witness import Probe
+from shaketable.faults import Probe
 from shaketable.model.errors import AgentError, EngineError, TopologyError
 from shaketable.model.history import LoadBeat, Look, LookBeat, Request
 from shaketable.model.scenario import Scenario
@@ -43,6 +44,33 @@ class Recorded:
     pending: float | None = None
     """Scheduled start of the oldest arrival that has not ended, as of the last beat of the load."""
     errors: list[str] = field(default_factory=list)
+    lists: dict[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
+    """Each holder's copy of each list, as it is now."""
+    at_mark: dict[tuple[str, str], tuple[str, ...] | None] = field(default_factory=dict)
+    changes: dict[str, float] = field(default_factory=dict)
+    """When each list first differed from `at_mark` in any holder."""
+    good: list[float] = field(default_factory=list)
+    """End of every request since the mark that was answered well, in order of arrival here."""
+
+    def mark(self) -> None:
+        """Compare with now from now on."""
+        self.at_mark, self.changes, self.good = dict(self.lists), {}, []
+
+    def look(self, look: Look) -> None:
+        """A holder's list is now this."""
+        key = (look.holder, look.list)
+        self.looks.append(look)
+        self.lists[key] = look.entries
+        if key in self.at_mark and self.at_mark[key] != look.entries:
+            self.changes.setdefault(look.list, look.at)
+        self.steady.look(look)
+
+    def request(self, request: Request) -> None:
+        """An arrival has ended."""
+        self.requests.append(request)
+        if request.ok:
+            self.good.append(request.ended)
+        self.steady.request(request)
 
     def forget_before(self, moment: float) -> None:
         """Drop rows that ended before `moment`, keeping each list's last state."""
@@ -194,15 +222,40 @@ class Lane:
             raise TopologyError(f"no container of {', '.join(missing)} exists in lane {self.number}")
         return [self.engine.inspect(self.containers[service]) for service in services]
 
-    def probe(self, target: str, addresses: Sequence[tuple[str, int]]) -> None:
-        """Let a peer in the topology's network knock at these addresses until told otherwise."""
+    def probe(self, addresses: Mapping[str, Sequence[tuple[str, int]]]) -> None:
+        """Let a peer in the topology's network knock at these targets' addresses until told otherwise."""
+        fresh = {f"{ip}:{port}" for mine in addresses.values() for ip, port in mine}
         with self.lock:
-            self.recorded.probes = {}
-        self._tell({"probe": {target: [list(a) for a in addresses]}})
+            self.recorded.probes = {a: p for a, p in self.recorded.probes.items() if a not in fresh}
+        self._tell({"probe": {target: [list(a) for a in mine] for target, mine in addresses.items()}})
 
-    def stop_probing(self) -> None:
-        """End what `probe` began."""
-        self._tell({"unprobe": True})
+    def stop_probing(self, targets: Sequence[str]) -> None:
+        """End what `probe` began for these targets."""
+        self._tell({"unprobe": list(targets)})
+
+    def probes(self) -> list[Probe]:
+        """The latest probe of each address."""
+        with self.lock:
+            return list(self.recorded.probes.values())
+
+    def event(self, kind: str, at: float, *, fsync: bool = False, **fields: Any) -> None:
+        """Write down what happened in this lane."""
+        self.store.event(kind, at, fsync=fsync, lane=self.number, **fields)
+
+    def mark(self) -> None:
+        """What is so now is what `changed` and `answered` compare with: steady state has held."""
+        with self.lock:
+            self.recorded.mark()
+
+    def changed(self, name: str) -> float | None:
+        """When a holder's copy of a list first differed from what it was at the mark; None if none has."""
+        with self.lock:
+            return self.recorded.changes.get(name)
+
+    def answered(self, count: int) -> float | None:
+        """When the count-th request since the mark was answered well; None if there were fewer."""
+        with self.lock:
+            return self.recorded.good[count - 1] if len(self.recorded.good) >= count else None
 
     def _tell(self, message: Message) -> None:
         if self._observer is None:
@@ -231,8 +284,7 @@ class Lane:
             at, holder, name, entries = message["look"]
             look = Look(at, holder, name, None if entries is None else tuple(entries))
             with self.lock:
-                self.recorded.looks.append(look)
-                self.recorded.steady.look(look)
+                self.recorded.look(look)
                 self.lock.notify_all()
             self.store.look(self.number, look)
         elif "beat" in message:
@@ -252,8 +304,7 @@ class Lane:
         if "request" in message:
             request = Request.from_row(message["request"])
             with self.lock:
-                self.recorded.requests.append(request)
-                self.recorded.steady.request(request)
+                self.recorded.request(request)
             self.store.request(self.number, request)
         elif "load" in message:
             at, planned, not_started, pending = message["load"]

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
 from typing import Final
 
 from shaketable.model.errors import Problem, ScenarioError
-from shaketable.model.scenario import Scenario
-from shaketable.run.scenario_meaning import SELECTORS, axis_of, check_meaning, named_values
+from shaketable.model.scenario import SELECTORS, Scenario
+from shaketable.run.scenario_meaning import check_meaning
 from shaketable.run.scenario_schema import scenario_schema
 from shaketable.run.scenario_shape import check_shape, suggestion
+from shaketable.run.scenario_tree import axis_of, named_values
 from shaketable.run.yaml_source import Node, read_yaml
 
 __all__ = ["LoadedScenario", "check_targets", "load_scenario", "parse_scenario", "scenario_schema"]
@@ -65,7 +66,7 @@ def parse_scenario(text: str, *, file: str, folder: Path | None = None) -> Scena
     return scenario
 
 
-def check_targets(loaded: LoadedScenario, hosts: Sequence[str]) -> list[Problem]:
+def check_targets(loaded: LoadedScenario, hosts: Mapping[str, Sequence[str]]) -> list[Problem]:
     """Check the faults' targets against the hosts that the compose files define."""
     file = str(loaded.path)
     root, _ = read_yaml(loaded.text, file)
@@ -77,14 +78,19 @@ def check_targets(loaded: LoadedScenario, hosts: Sequence[str]) -> list[Problem]
         return [Problem(file, *root.key_at("faults"), message)]
     problems: list[Problem] = []
     for fault in faults.elements():
-        target = fault.get("target", "host")
-        for node in named_values(root, target) if target else ():
-            name = node.value
-            if not isinstance(name, str) or name in hosts or name in SELECTORS or axis_of(name) is not None:
-                continue
-            where = f"faults[{fault.text('id')}].target.host"
-            hint = suggestion(name, [*hosts, *SELECTORS])
-            problems.append(Problem(file, node.line, node.col, f"{where}: no host {name[:60]!r}; {hint}"))
+        for what, choices in (("host", list(hosts)), ("instance", [s for mine in hosts.values() for s in mine])):
+            target = fault.get("target", what)
+            for node in named_values(root, target) if target else ():
+                name = node.value
+                if not isinstance(name, str) or name in choices or axis_of(name) is not None:
+                    continue
+                where = f"faults[{fault.text('id')}].target.{what}"
+                if name not in SELECTORS:
+                    hint = suggestion(name, [*sorted(choices), *SELECTORS])
+                    problems.append(Problem(file, node.line, node.col, f"{where}: no {what} {name[:60]!r}; {hint}"))
+                elif name == "minority" and len(choices) < 3:
+                    message = f"{where}: the minority of {len(choices)} is nobody; it takes three"
+                    problems.append(Problem(file, node.line, node.col, message))
     return sorted(set(problems))
 
 

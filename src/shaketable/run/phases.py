@@ -6,10 +6,23 @@ fault that is held is healed whatever else has happened.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Literal
 
-Next = Literal["wait", "arm", "disarm", "inject", "heal", "finish"]
+Do = Literal["wait", "arm", "disarm", "inject", "heal", "finish"]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One fault of the schedule. Times in seconds."""
+
+    id: str
+    delay: float
+    """From its marker (steady state, if it has none) to the fault, drawn from the seed."""
+    lasts: float
+    marked: bool = False
+    """Whether it waits for a marker of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,56 +31,107 @@ class Timing:
 
     hold: float
     steady_within: float
-    delay: float
-    """From steady state to the fault, drawn from the seed."""
-    lasts: float
+    events: tuple[Event, ...]
     tail: float
-    """How long after the fault the last deadline of an expectation passes."""
+    """How long after the first fault the last deadline of an expectation passes."""
     recover_within: float
+    marker_within: float = 30.0
+    """How long to wait for the marker of a fault, from the first fault on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that the decision depends on; times are the engine machine's monotonic seconds."""
+    """All that the decision depends on; times are the engine machine's monotonic seconds, by fault where there are many."""
 
     now: float
     began: float
     steady_since: float | None = None
     armed: float | None = None
-    """When steady state had held and the countdown to the fault began."""
-    injected: float | None = None
-    healed: float | None = None
+    """When steady state had held and the countdown to the first fault began."""
+    injected: Mapping[str, float] = field(default_factory=dict)
+    healed: Mapping[str, float] = field(default_factory=dict)
+    markers: Mapping[str, float] = field(default_factory=dict)
+    """When the marker of a fault that waits for one was seen."""
     stop: bool = False
     """The trial is to end early: interrupted, or something broke."""
 
+    @property
+    def first(self) -> float:
+        """When the first fault was injected; infinity before."""
+        return min(self.injected.values(), default=float("inf"))
+
+    @property
+    def last_heal(self) -> float:
+        """When the last fault so far was healed; minus infinity before any was."""
+        return max(self.healed.values(), default=float("-inf"))
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What to do, and for `inject` and `heal` to which faults: those that are due together are named together."""
+
+    do: Do
+    faults: tuple[str, ...] = ()
+
 
 def recovered(s: Situation, t: Timing) -> float | None:
-    """Start of the steady stretch after heal, once it has held for the hold time."""
-    if s.healed is None or s.steady_since is None:
+    """Start of the steady stretch after the last heal, once it has held for the hold time."""
+    if len(s.healed) < len(t.events) or s.steady_since is None:
         return None
-    since = max(s.steady_since, s.healed)
+    since = max(s.steady_since, s.last_heal)
     return since if s.now - since >= t.hold else None
+
+
+def _due(event: Event, s: Situation) -> float | None:
+    """When an event is to begin; None while that is not known."""
+    base = s.markers.get(event.id) if event.marked else s.armed
+    return None if base is None else base + event.delay
 
 
 def next_step(s: Situation, t: Timing) -> Next:
     """What to do now."""
-    if s.injected is not None and s.healed is None:
-        return "heal" if s.stop or s.now >= s.injected + t.lasts else "wait"
+    held = [e for e in t.events if e.id in s.injected and e.id not in s.healed]
+    over = tuple(e.id for e in held if s.stop or s.now >= s.injected[e.id] + e.lasts)
+    if over:
+        return Next("heal", over)
     if s.stop:
-        return "finish"
-    if s.injected is None or s.healed is None:
-        return _before_the_fault(s, t)
-    if recovered(s, t) is not None and s.now >= s.injected + t.tail:
-        return "finish"
-    return "finish" if s.now > max(s.healed + t.recover_within, s.injected + t.tail) + 2 * t.hold else "wait"
+        return Next("finish")
+    if not s.injected:
+        return _before_the_first(s, t)
+    if waiting := [e for e in t.events if e.id not in s.injected]:
+        return _between(s, t, waiting, held)
+    if held:
+        return Next("wait")
+    return _after_the_last(s, t)
 
 
-def _before_the_fault(s: Situation, t: Timing) -> Next:
+def _between(s: Situation, t: Timing, waiting: Sequence[Event], held: Sequence[Event]) -> Next:
+    due = tuple(e.id for e in waiting if (at := _due(e, s)) is not None and s.now >= at)
+    if due:
+        return Next("inject", due)
+    pending = any(_due(e, s) is not None for e in waiting)
+    if held or pending or s.now < max(s.first, s.last_heal) + t.marker_within:
+        return Next("wait")
+    return Next("finish")  # the marker of what still waits never came
+
+
+def _after_the_last(s: Situation, t: Timing) -> Next:
+    if recovered(s, t) is not None and s.now >= s.first + t.tail:
+        return Next("finish")
+    return Next("finish" if s.now > max(s.last_heal + t.recover_within, s.first + t.tail) + 2 * t.hold else "wait")
+
+
+def _before_the_first(s: Situation, t: Timing) -> Next:
     steady = s.steady_since is not None and s.now - s.steady_since >= t.hold
     if s.armed is None:
         if steady:
-            return "arm"
-        return "finish" if s.now > s.began + t.steady_within else "wait"
+            return Next("arm")
+        return Next("finish" if s.now > s.began + t.steady_within else "wait")
     if s.steady_since is None or s.steady_since > s.armed:
-        return "disarm"  # what held when the countdown began holds no longer: a fault now would prove nothing
-    return "inject" if s.now >= s.armed + t.delay else "wait"
+        return Next("disarm")  # what held when the countdown began holds no longer: a fault now would prove nothing
+    due = tuple(e.id for e in t.events if (at := _due(e, s)) is not None and s.now >= at)
+    if due:
+        return Next("inject", due)
+    if not any(_due(e, s) is not None for e in t.events) and s.now > s.armed + t.marker_within:
+        return Next("finish")
+    return Next("wait")

@@ -13,8 +13,7 @@ from shaketable.adapters.images import ensure_tools_image
 from shaketable.adapters.store import read_histories, read_result
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
-from shaketable.faults import HOST_FAULTS
-from shaketable.model.draw import pick
+from shaketable.faults import CATALOGUE
 from shaketable.model.errors import ScenarioError, UsageError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Result
@@ -22,7 +21,7 @@ from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.run.campaign import Request, works
 from shaketable.run.loader import LoadedScenario, check_targets, load_scenario, parse_scenario
-from shaketable.run.trial import resolved, timing
+from shaketable.run.schedule import marker, plan_trial
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -55,7 +54,7 @@ def load_all(paths: Sequence[Path], *, check_compose: bool = False) -> list[Load
             if check_compose:
                 for variant in one.scenario.variants:
                     hosts = project_of(one, variant, "st-lint", "lint", "0").model().hosts
-                    problems += check_targets(one, sorted(hosts))
+                    problems += check_targets(one, hosts)
             loaded.append(one)
         except ScenarioError as error:
             problems += error.problems
@@ -106,21 +105,21 @@ def prepare_images(paths: Sequence[Path], say: Callable[[str], None]) -> None:
 def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
     """What would be done, trial by trial, in words."""
     scenario = loaded.scenario
-    fault = scenario.faults[0]
     lines = [f"{scenario.name}: {len(scenario.variants)} variants"]
     for variant in scenario.variants:
         hosts = project_of(loaded, variant, "st-plan", "plan", "0").model().hosts
         request = Request(command="run", scenarios=[loaded], out=Path(), trials=trials, seed=seed)
         lines.append(f"{variant} (expected: {scenario.variants[variant].expect})")
         for work in works(loaded, variant, request):
-            kind = resolved(fault.kind, work.axis)
-            wanted = resolved(fault.target.host, work.axis)
-            host = pick(work.seed, (fault.id, "host"), sorted(hosts)) if wanted == "one of" else wanted
-            times = timing(scenario, fault, work.seed)
-            lines.append(
-                f"  #{work.index}: {kind} {host} ({', '.join(hosts[host])}) {show_duration(times.delay)} after steady,"
-                f" for {show_duration(times.lasts)}; witnessed when {HOST_FAULTS[kind].signature.claim}"
-            )
+            for number, planned in enumerate(plan_trial(scenario, work.seed, work.axis, hosts, CATALOGUE)):
+                where = "; ".join(f"{name} ({', '.join(services)})" for name, services in planned.targets.items())
+                said = ", ".join(f"{k} {v}" for k, v in planned.params.model_dump().items() if v is not None)
+                lines.append(
+                    f"  {f'#{work.index}:' if not number else ' ' * len(f'#{work.index}:')} {planned.kind.kind}"
+                    f"{f' ({said})' if said else ''} {where} {show_duration(planned.event.delay)}"
+                    f" after {marker(planned.when)}, for {show_duration(planned.event.lasts)};"
+                    f" witnessed when {planned.kind.proof.claim}"
+                )
     return lines
 
 

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from shaketable.model.scenario import FAULT_KINDS, Scenario
+from shaketable.faults import CATALOGUE
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import Duration, Rate, Share, Window, show_duration, show_rate, show_share, show_window
 
 _UNITS: Final[tuple[tuple[Any, Callable[[Any], str]], ...]] = (
@@ -27,7 +28,7 @@ def scenario_schema() -> dict[str, Any]:
     schema = Scenario.model_json_schema()
     _write_defaults(schema)
     parts = schema["$defs"]
-    parts["Fault"]["properties"]["kind"] = {"anyOf": [{"enum": list(FAULT_KINDS)}, _AXIS]}
+    parts["Fault"]["properties"]["kind"] = {"anyOf": [{"enum": list(CATALOGUE)}, _AXIS]}
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -9,21 +9,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from shaketable.adapters.journal import OpenFault
 from shaketable.checks.slices import slice_rows
-from shaketable.faults import HOST_FAULTS, HostFault, Seen, witness
-from shaketable.faults.witness import Held
-from shaketable.model.draw import between, pick
-from shaketable.model.errors import ShakeError, TopologyError
-from shaketable.model.history import FaultRecord, TrialHistory, Witnessed
-from shaketable.model.scenario import Appears, Fault, Leaves, NotCalled, Recovers, Scenario
-from shaketable.ports.hosts import HostFacts
+from shaketable.faults import CATALOGUE, FaultKind
+from shaketable.model.errors import ShakeError
+from shaketable.model.history import TrialHistory
+from shaketable.run.injection import Injection, Order, undo_quietly
 from shaketable.run.lane import Lane
-from shaketable.run.phases import Situation, Timing, next_step, recovered
+from shaketable.run.phases import Situation, next_step, recovered
+from shaketable.run.schedule import Planned, plan_trial, timing
 
 _TICK = 0.02
-_PROBE_SETTLES = 0.06
-"""A probe reported this soon after the injection may have begun before it, seconds."""
 _STRAGGLERS = 6.0
 """How long to wait for arrivals that were due before the end, beyond the load's own time-out, seconds."""
 
@@ -37,32 +32,6 @@ class Work:
     index: int
     axis: Mapping[str, str]
     seed: str
-
-
-def timing(scenario: Scenario, fault: Fault, seed: str) -> Timing:
-    """The trial's times, with the moment of the fault drawn from the seed."""
-    tail = [0.0]
-    recover = [scenario.steady.within]
-    for expectation in scenario.expectations:
-        if isinstance(expectation, Leaves | Appears):
-            tail.append(expectation.within)
-        elif isinstance(expectation, NotCalled):
-            tail.append(expectation.after)
-        elif isinstance(expectation, Recovers):
-            recover.append(expectation.within)
-    return Timing(
-        hold=scenario.steady.hold,
-        steady_within=scenario.steady.within,
-        delay=between(seed, (fault.id, "after"), *fault.after),
-        lasts=fault.lasts,
-        tail=max(tail),
-        recover_within=max(recover[1:] or recover) + 1.0,
-    )
-
-
-def resolved(value: str, axis: Mapping[str, str]) -> str:
-    """A field's value, with `$name` replaced by the axis value of this trial."""
-    return axis[value[1:]] if value.startswith("$") else value
 
 
 def _bug(error: Exception) -> str:
@@ -80,21 +49,14 @@ class TrialRunner:
         work: Work,
         hosts: Mapping[str, Sequence[str]],
         stop: threading.Event,
-        catalogue: Mapping[str, HostFault] = HOST_FAULTS,
+        catalogue: Mapping[str, FaultKind] = CATALOGUE,
     ) -> None:
         self.lane, self.work, self.hosts, self.stop = lane, work, hosts, stop
         self.scenario = lane.scenario
-        self.fault = self.scenario.faults[0]
-        self.kind = resolved(self.fault.kind, work.axis)
-        self.how = catalogue[self.kind]
-        self.timing = timing(self.scenario, self.fault, work.seed)
-        wanted = resolved(self.fault.target.host, work.axis)
-        self.host = pick(work.seed, (self.fault.id, "host"), sorted(hosts)) if wanted == "one of" else wanted
-        self.facts: HostFacts | None = None
-        self.open: OpenFault | None = None
-        self.record: FaultRecord | None = None
+        self.planned = {p.id: p for p in plan_trial(self.scenario, work.seed, work.axis, hosts, catalogue)}
+        self.timing = timing(self.scenario, [p.event for p in self.planned.values()])
+        self.injections: dict[str, Injection] = {}
         self.broke = ""
-        self._held_before: dict[str, Held] = {}
         self._offset = 0.0
 
     def now(self) -> float:
@@ -109,49 +71,50 @@ class TrialRunner:
         with self.lane.lock:
             self.lane.recorded.forget_before(began - 5.0)
         situation = Situation(now=began, began=began)
-        first_steady: float | None = None
         while True:
             situation = replace(
                 situation,
                 now=self.now(),
                 steady_since=self._steady_since(),
+                markers=self._markers(situation),
                 stop=self.stop.is_set() or bool(self.broke),
             )
             step = next_step(situation, self.timing)
-            if step == "finish":
+            if step.do == "finish":
                 break
             try:
-                situation = self._do(step, situation)
+                situation = self._do(step.do, step.faults, situation)
             except Exception as error:  # whatever it is, a fault that is held must still be healed
                 self.broke = self.broke or (str(error) if isinstance(error, ShakeError) else _bug(error))
-                if step == "heal":
-                    situation = replace(situation, healed=self.now())
-            if step == "arm":
-                first_steady = situation.armed
-            elif step == "disarm":
-                first_steady = None
+                if step.do == "heal":
+                    situation = replace(
+                        situation, healed={**situation.healed, **dict.fromkeys(step.faults, self.now())}
+                    )
             self.broke = self.broke or self.lane.lost()
-        if self.open is not None and self.record is None:  # it broke half-way into the injection
-            self.lane.keeper.undo(self.open)
+        for injection in self.injections.values():  # what broke half-way into its injection
+            undo_quietly(injection)
         if self.stop.is_set() and not self.broke:
             self.broke = "interrupted"
+        if not self.broke and situation.injected and (never := set(self.planned) - set(situation.injected)):
+            self.broke = f"{', '.join(sorted(never))} never began: what it was to wait for did not happen"
         self._await_stragglers(situation.now)
-        return self._history(began, first_steady, recovered(situation, self.timing) and situation, situation)
+        return self._history(began, situation)
 
-    def _do(self, step: str, s: Situation) -> Situation:
-        if step == "arm":
-            self._prepare()
+    def _do(self, do: str, faults: Sequence[str], s: Situation) -> Situation:
+        if do == "arm":
+            for planned in self.planned.values():
+                if planned.when is None:
+                    self._prepare(planned)
+            self.lane.mark()
             return replace(s, armed=self.now())
-        if step == "disarm":
+        if do == "disarm":
             return replace(s, armed=None)
-        if step == "inject":
-            self._inject()
-            return replace(s, injected=self.record.injected if self.record else self.now())
-        if step == "heal":
-            self._heal()
-            return replace(s, healed=self.record.healed if self.record else self.now())
-        if s.injected is not None and s.healed is None:
-            self._look_for_proof()
+        if do == "inject":
+            return replace(s, injected={**s.injected, **{name: self._inject(self.planned[name]) for name in faults}})
+        if do == "heal":
+            return replace(s, healed={**s.healed, **{name: self._heal(name) for name in faults}})
+        for name in s.injected.keys() - s.healed.keys():
+            self.injections[name].witnessed()
         self._pause()
         return s
 
@@ -163,117 +126,46 @@ class TrialRunner:
         with self.lane.lock:
             return self.lane.recorded.steady.since()
 
-    def _prepare(self) -> None:
-        """Resolve the target, and let a peer begin to knock, so that it holds connections before the fault."""
-        containers = self.lane.facts(self.hosts[self.host])
-        self.facts = self.lane.keeper.agent().resolve(self.host, containers)
-        if not self.facts.addresses:
-            raise TopologyError(f"{self.host} listens on no address, so no peer could witness {self.kind}")
-        self.lane.probe(self.host, self.facts.addresses)
+    def _markers(self, s: Situation) -> Mapping[str, float]:
+        """The markers seen so far, those that have just come about among them."""
+        if s.armed is None:
+            return s.markers
+        waiting = [p for p in self.planned.values() if p.when is not None and p.id not in s.markers]
+        found = {p.id: self._marker(p, s) for p in waiting}
+        return {**s.markers, **{name: moment for name, moment in found.items() if moment is not None}}
 
-    def _inject(self) -> None:
-        facts = self.facts
-        assert facts is not None, "armed before injected"
-        plan = self.how.plan(facts, self.fault.grace)
-        self.open = OpenFault(
-            f"{self.lane.project.name}-{self.work.index}-{self.fault.id}", self.kind, self.host, list(plan.undo)
-        )
-        with self.lane.lock:
-            self._held_before = {a: p.held for a, p in self.lane.recorded.probes.items()}
-        for member in facts.members:
-            if plan.revive and member.restart_policy != "no":
-                self.lane.engine.set_restart_policy(member.container, "no")
-        agent = self.lane.keeper.agent()
-        self.lane.keeper.open(self.open)
-        sent = self.now()
-        members = agent.inject(self.open.id, plan)
-        self.record = FaultRecord(
-            id=self.fault.id,
-            kind=self.kind,
-            targets=(self.host,),
-            sent=sent,
-            injected=max(members.values(), default=sent),
-            members=members,
-            witness=Witnessed(None, self.how.signature.claim, "nothing yet"),
-            heal_began=0.0,
-            healed=0.0,
-            clean=False,
-        )
-        self.lane.store.event(
-            "injected",
-            self.record.injected,
-            fsync=True,
-            lane=self.lane.number,
-            fault=self.kind,
-            host=self.host,
-            sent=sent,
-        )
+    def _marker(self, planned: Planned, s: Situation) -> float | None:
+        when = planned.when
+        assert when is not None, "only what waits has a marker"
+        if when.healed is not None:
+            return s.healed.get(when.healed)
+        if when.effective is not None:
+            record = self.injections[when.effective].record if when.effective in self.injections else None
+            return record.witness.at if record is not None else None
+        if when.changes is not None:
+            return self.lane.changed(when.changes)
+        return self.lane.answered(when.answered or 1)
 
-    def _compare(self, *, lasting: bool = False) -> Witnessed:
-        assert self.facts is not None
-        assert self.record is not None
-        view = self.lane.keeper.agent().inspect(self.facts)
-        since = self.record.injected + _PROBE_SETTLES
-        with self.lane.lock:
-            probes = [p for p in self.lane.recorded.probes.values() if p.at > since]
-        expected = {f"{ip}:{port}" for ip, port in self.facts.addresses}
-        if {p.address for p in probes} != expected:
-            return Witnessed(
-                None, self.how.signature.claim, f"a peer has looked at {len(probes)} of {len(expected)} addresses"
-            )
-        return witness(
-            self.how.signature,
-            Seen(view.at, view.alive, view.frozen, probes, self._held_before),
-            lasting=lasting,
+    def _prepare(self, planned: Planned) -> None:
+        order = Order(
+            id=f"{self.lane.project.name}-{self.work.index}-{planned.id}",
+            event=planned.id,
+            kind=planned.kind,
+            params=planned.params,
+            hosts=self.hosts,
+            targets=planned.targets,
         )
+        self.injections[planned.id] = Injection(self.lane, order, self.now)
+        self.injections[planned.id].prepare()
 
-    def _look_for_proof(self) -> None:
-        if self.record is not None and self.record.witness.at is None:
-            self.record = replace(self.record, witness=self._compare())
+    def _inject(self, planned: Planned) -> float:
+        if planned.id not in self.injections:  # what waits for a marker is resolved as the system is by then
+            self._prepare(planned)
+        return self.injections[planned.id].inject().injected
 
-    def _heal(self) -> None:
-        """Prove once more that the fault held until now, then undo it and start again what it ended."""
-        assert self.open is not None
-        lane, record, facts = self.lane, self.record, self.facts
-        if record is not None and record.witness.at is not None and not self.broke:
-            last = self._compare(lasting=True)
-            if last.at is None:
-                record = replace(
-                    record, witness=replace(last, seen=f"the effect ended by itself before heal: {last.seen}")
-                )
-        began = self.now()
-        problems = lane.keeper.undo(self.open)
-        assert facts is not None
-        plan = self.how.plan(facts, self.fault.grace)
-        if plan.revive:
-            holders = [m.container for m in facts.members if m.holds_namespace]
-            lane.engine.in_parallel(lane.engine.start, holders)
-            lane.engine.in_parallel(lane.engine.start, [m.container for m in facts.members if not m.holds_namespace])
-            for member in facts.members:
-                if member.restart_policy != "no":
-                    lane.engine.set_restart_policy(member.container, member.restart_policy)
-        healed = self.now()
-        view = lane.keeper.agent().inspect(facts)
-        clean = view.all_thawed and view.links_up and not problems
-        clean = clean and all(alive != plan.revive for alive in view.alive.values())
-        lane.stop_probing()
-        lane.store.event(
-            "healed", healed, fsync=True, lane=lane.number, fault=self.kind, host=self.host, problems=problems
-        )
-        if record is not None:
-            self.record = replace(
-                record,
-                heal_began=began,
-                healed=healed,
-                clean=clean,
-                notes=(*record.notes, *problems, *self._grace_notes(facts)),
-            )
-
-    def _grace_notes(self, facts: HostFacts) -> tuple[str, ...]:
-        if self.kind != "stop":
-            return ()
-        killed = self.lane.keeper.killed_after_grace(self.open.id) if self.open else ()
-        return (f"the grace ran out: {len(killed)} of {len(facts.members)} instances were killed",) if killed else ()
+    def _heal(self, name: str) -> float:
+        record = self.injections[name].heal(prove=not self.broke)
+        return record.healed if record is not None else self.now()
 
     def _await_stragglers(self, ended: float) -> None:
         deadline = self.now() + self.scenario.load.timeout + _STRAGGLERS
@@ -282,7 +174,7 @@ class TrialRunner:
                 return
             self._pause()
 
-    def _history(self, began: float, steady: float | None, steady_again: object, s: Situation) -> TrialHistory:
+    def _history(self, began: float, s: Situation) -> TrialHistory:
         with self.lane.lock:
             recorded = self.lane.recorded
             heard = recorded.load_beats[-1].at if recorded.load_beats else s.now
@@ -295,7 +187,7 @@ class TrialRunner:
                 looks=recorded.looks,
                 look_beats=recorded.look_beats,
             )
-        back = max(s.steady_since or 0.0, s.healed or 0.0) if steady_again else None
+        records = [injection.record for injection in self.injections.values() if injection.record is not None]
         return TrialHistory(
             scenario=self.work.scenario,
             variant=self.work.variant,
@@ -304,9 +196,9 @@ class TrialRunner:
             axis=self.work.axis,
             lane=self.lane.number,
             began=began,
-            steady=steady,
-            fault=self.record,
-            recovered=back,
+            steady=s.armed,
+            faults=tuple(sorted(records, key=lambda record: record.injected)),
+            recovered=recovered(s, self.timing),
             ended=s.now,
             heard=heard,
             broke=self.broke,

@@ -275,11 +275,11 @@ def faults() -> None:
     """The fault catalogue."""
     from rich.table import Table  # noqa: PLC0415
 
-    from shaketable.faults import HOST_FAULTS  # noqa: PLC0415
+    from shaketable.faults import CATALOGUE  # noqa: PLC0415
 
     table = Table("fault", "a peer sees", "witnessed when")
-    for fault in HOST_FAULTS.values():
-        table.add_row(fault.kind, fault.summary, fault.signature.claim)
+    for fault in CATALOGUE.values():
+        table.add_row(fault.kind, fault.summary, fault.proof.claim)
     _console().print(table)
 
 

@@ -1,0 +1,86 @@
+"""What the agent can do to a target, by name: each step is data, and each change has another step that undoes it.
+
+    {"do": "link", "name": "veth1a2b", "index": 12, "up": false, "members": [...]}
+    {"do": "freeze" | "thaw" | "kill", "cgroup": "freezer/docker/ID", "pid": 41, "start": 9120, "member": "host-2"}
+    {"do": "signal", "pid": 41, "start": 9120, "signal": 15, "member": "host-2"}
+    {"do": "run", "program": "spin", "pid": 41, "start": 9120, "member": "host-2", ...}   a child that holds the fault
+
+A step that changes something raises kernel.KernelError when it cannot. A step that undoes something is idempotent and
+quiet about a target that no longer exists, for then nothing is left to undo.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from shaketable.agent import kernel
+from shaketable.agent.children import Child, Program, spawn
+
+Step = dict[str, Any]
+
+
+def _link(step: Step) -> None:
+    kernel.set_link(step["name"], step["index"], up=step["up"])
+
+
+def _freeze(step: Step) -> None:
+    kernel.freeze(step["cgroup"])
+
+
+def _thaw(step: Step) -> None:
+    kernel.thaw(step["cgroup"])
+    if not kernel.thawed(step["cgroup"]):
+        raise kernel.KernelError(f"{step['member']} is still frozen after a thaw")
+
+
+def _kill(step: Step) -> None:
+    if kernel.started(step["pid"]) != step["start"]:
+        return  # it is gone already, and what may run in its cgroup now is a new life of the container
+    if not kernel.kill_cgroup(step["cgroup"]):
+        raise kernel.KernelError(f"{step['member']} has processes that survive SIGKILL")
+
+
+def _signal(step: Step) -> None:
+    if not kernel.signal_pid(step["pid"], step["start"], step["signal"]):
+        raise kernel.KernelError(f"{step['member']} was already gone before it was signalled")
+
+
+STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
+    "link": _link,
+    "freeze": _freeze,
+    "thaw": _thaw,
+    "kill": _kill,
+    "signal": _signal,
+}
+"""Changes that the kernel keeps, and their undo."""
+
+PROGRAMS: Final[Mapping[str, Program]] = {}
+"""What a child can do; it holds the fault while it lives."""
+
+
+def carry_out(step: Step) -> Child | None:
+    """One step; the child of a `run`. Raises kernel.KernelError with the step's target in the message."""
+    do = step["do"]
+    if do == "run":
+        if kernel.started(step["pid"]) != step["start"]:
+            raise kernel.KernelError(f"{step['member']} has ended since it was resolved")
+        return spawn(PROGRAMS[step["program"]], step)
+    if do not in STEPS:
+        raise kernel.KernelError(f"unknown step {do!r}")
+    STEPS[do](step)
+    return None
+
+
+def undo_all(steps: list[Step]) -> list[str]:
+    """Every undo step, whatever the others did; a link that no longer exists needs no undo. Answers the problems."""
+    problems = []
+    for step in steps:
+        try:
+            carry_out(step)
+        except kernel.KernelError as error:
+            # Asked only now: a link may go away at any moment, as when another agent ends its container.
+            if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
+                continue
+            problems.append(str(error))
+    return problems

@@ -1,0 +1,69 @@
+"""A target as resolved before a trial: its containers, their processes, links and addresses, and its peers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One container of a target. `start` is its first process's start time in clock ticks, so that a reused pid is noticed."""
+
+    name: str
+    container: str
+    pid: int
+    start: int
+    cgroup: str
+    holds_namespace: bool
+    """Whether it brought its own network namespace; one that joined another's must be started after it."""
+    stop_signal: int = 15
+    restart_policy: str = "no"
+    netns: int = 0
+    """Inode of its network namespace."""
+
+    @property
+    def step(self) -> dict[str, Any]:
+        """What every step that acts on this container says of it."""
+        return {"member": self.name, "pid": self.pid, "start": self.start, "cgroup": self.cgroup, "netns": self.netns}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The engine-side end of a veth pair."""
+
+    name: str
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Everything a fault may need of a host or an instance; `addresses` are where a peer can knock."""
+
+    name: str
+    members: tuple[Member, ...]
+    links: tuple[Link, ...]
+    addresses: tuple[tuple[str, int], ...]
+    ips: tuple[str, ...] = ()
+    peers: tuple[Target, ...] = ()
+    """The other hosts of the topology (their own peers left out)."""
+    shared_with: tuple[str, ...] = ()
+    """Containers outside the target that use its network namespace, as an instance's neighbours in its host do."""
+    group: tuple[str, ...] = ()
+    """Names of all targets that are hit together, this one among them."""
+
+    @property
+    def start_order(self) -> tuple[Member, ...]:
+        """Members in the order in which they can be started: namespace holders first."""
+        return tuple(sorted(self.members, key=lambda m: (not m.holds_namespace, m.name)))
+
+    @property
+    def namespaces(self) -> tuple[Member, ...]:
+        """One member for each network namespace of the target: where a rule has to be set."""
+        return tuple({m.netns: m for m in reversed(self.start_order)}.values())
+
+    @property
+    def end(self) -> dict[str, Any]:
+        """The target as one end of a witness's datagrams and connections."""
+        member = self.start_order[0]
+        return {"netns": member.netns, "pid": member.pid, "ip": self.ips[0] if self.ips else ""}

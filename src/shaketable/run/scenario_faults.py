@@ -1,0 +1,158 @@
+"""What is wrong with a scenario's faults: kinds, parameters, markers and axes that mean nothing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import ValidationError
+
+from shaketable.faults import CATALOGUE, Params
+from shaketable.model.units import FROM_TEXT
+from shaketable.run.scenario_shape import suggestion
+from shaketable.run.scenario_tree import Found, at, axis_of, elements, entries, named_values
+from shaketable.run.yaml_source import Node
+
+
+def check_faults(root: Node) -> Found:
+    """Find every problem of the faults that their shape does not show."""
+    axes = [name for name, _ in entries(root, "axes")]
+    ids = [name for fault in elements(root, "faults") if (name := fault.text("id"))]
+    for position, fault in enumerate(elements(root, "faults"), 1):
+        where = f"faults[{fault.text('id') or position}]"
+        places = {f"{where}.{'.'.join(path)}": fault.get(*path) for path in _NAMES}
+        for what, node in places.items():
+            axis = axis_of(node.value) if node and isinstance(node.value, str) else None
+            if node and axis is not None and axis not in axes:
+                yield at(node), f"{what}: there is no axis {axis[:60]!r}; {_dollar(suggestion(axis, axes))}"
+        yield from _parameters(root, fault, where)
+        yield from _markers(root, fault, where, ids)
+    reported: set[tuple[int, int]] = set()
+    for node in wrong_kinds(root):
+        if at(node) not in reported:
+            reported.add(at(node))
+            yield at(node), f"no fault kind {str(node.value)[:60]!r}; {suggestion(str(node.value), list(CATALOGUE))}"
+    for position, claim in enumerate(elements(root, "expectations"), 1):
+        named = claim.get("fault")
+        if named and isinstance(named.value, str) and named.value not in ids:
+            where = f"expectations[{claim.text('id') or position}].fault"
+            yield at(named), f"{where}: there is no fault {named.value[:60]!r}; {suggestion(named.value, ids)}"
+
+
+_NAMES = (("kind",), ("target", "host"), ("target", "instance"))
+
+
+def wrong_kinds(root: Node) -> Iterator[Node]:
+    """Yield what is used as a fault's kind and is none, be it the fault's own or a value of its axis."""
+    for fault in elements(root, "faults"):
+        kind = fault.get("kind")
+        for node in named_values(root, kind) if kind else ():
+            if isinstance(node.value, str) and node.value not in CATALOGUE:
+                yield node
+
+
+def _parameters(root: Node, fault: Node, where: str) -> Found:
+    """Check the parameters against the kind, or against each kind that `$axis` can come to."""
+    kind = fault.get("kind")
+    named = {str(n.value) for n in named_values(root, kind)} if kind else set()
+    if not named or not named <= set(CATALOGUE):
+        return
+    kinds = {name: CATALOGUE[name].params for name in sorted(named)}
+    known = sorted({field for params in kinds.values() for field in params.model_fields})
+    shown = " or ".join(kinds) if len(kinds) <= 3 else "these kinds"
+    for key in ("with", "escalate"):
+        place = fault.get(key)
+        for name, node in entries(fault, key):
+            assert place is not None, "it has entries"
+            if name not in known:
+                hint = suggestion(name, known) if known else f"{shown} takes none"
+                yield place.key_at(name), f"{where}.{key}.{name[:60]}: no parameter of {shown}; {hint}"
+                continue
+            for value in node.elements() if key == "escalate" else (node,):
+                yield from _value(kinds, name, value, f"{where}.{key}.{name}")
+    if (place := fault.get("escalate")) is not None and fault.get("repeat") is None:
+        yield at(place), f"{where}.escalate: there is no repeat, so nothing would escalate"
+    yield from _required(fault, kinds, where)
+    yield from _together(fault, kinds, where)
+
+
+def _required(fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Found:
+    """Find parameters that a kind needs and that are not given."""
+    given = {name for name, _ in (*entries(fault, "with"), *entries(fault, "escalate"))}
+    for kind, params in kinds.items():
+        for field, info in params.model_fields.items():
+            if info.is_required() and field not in given:
+                yield at(fault.get("with") or fault), f"{where}.with: {kind} needs the parameter {field!r}"
+
+
+def _value(kinds: Mapping[str, type[Params]], name: str, node: Node, where: str) -> Found:
+    """Check one value by itself, with every kind that has this parameter."""
+    said: set[str] = set()
+    for params in kinds.values():
+        if name in params.model_fields:
+            for message in _refused(params, {name: node.plain()}, name):
+                if message not in said:
+                    said.add(message)
+                    yield at(node), f"{where}: {message}"
+
+
+def _together(fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Found:
+    """Check what only the parameters together show."""
+    place = fault.get("with")
+    plain = {name: node.plain() for name, node in entries(fault, "with")}
+    for params in kinds.values():
+        mine = {name: value for name, value in plain.items() if name in params.model_fields}
+        if place is not None:
+            for message in _refused(params, mine, None):
+                yield at(place), f"{where}.with: {message}"
+
+
+def _refused(params: type[Params], values: Mapping[str, Any], field: str | None) -> list[str]:
+    """What the model says of one field, or (None) of all fields together."""
+    try:
+        params.model_validate_json(json.dumps(values), strict=True, context=dict(FROM_TEXT))
+    except ValidationError as error:
+        return [
+            str(e["ctx"]["error"]) if e["type"] == "value_error" else e["msg"].replace("Input should be", "must be")
+            for e in error.errors(include_url=False)
+            if e["type"] != "missing" and ((e["loc"][:1] == (field,)) if field is not None else not e["loc"])
+        ]
+    return []
+
+
+def _markers(root: Node, fault: Node, where: str, ids: list[str]) -> Found:
+    """Check that what a fault waits for can happen."""
+    own = fault.text("id")
+    for key in ("effective", "healed"):
+        node = fault.get("when", key)
+        if node and isinstance(node.value, str):
+            if node.value == own:
+                yield at(node), f"{where}.when.{key}: it would wait for itself"
+            elif node.value not in ids:
+                yield (
+                    at(node),
+                    f"{where}.when.{key}: there is no fault {node.value[:60]!r}; {suggestion(node.value, ids)}",
+                )
+    held = [name for _, holder in entries(root, "observers", "holders") for name, _ in entries(holder, "lists")]
+    node = fault.get("when", "changes")
+    if node and isinstance(node.value, str) and held and node.value not in held:
+        hint = suggestion(node.value, list(dict.fromkeys(held)))
+        yield at(node), f"{where}.when.changes: no holder has a list {node.value[:60]!r}; {hint}"
+    waits = {f.text("id"): f.text("when", "effective") or f.text("when", "healed") for f in elements(root, "faults")}
+    seen: list[str | None] = []
+    step: str | None = own
+    while step is not None and step not in seen:
+        seen.append(step)
+        step = waits.get(step)
+    if own and step == own and len(seen) > 1:
+        place = fault.get("when")
+        if place is not None:
+            yield (
+                at(place),
+                f"{where}.when: {' waits for '.join(str(s) for s in [*seen, own])}, so none would ever begin",
+            )
+
+
+def _dollar(hint: str) -> str:
+    return hint.replace("did you mean '", "did you mean '$")

@@ -1,0 +1,135 @@
+"""From a scenario's faults to what one trial does: repetitions unrolled, targets and moments drawn, times in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from shaketable.faults import FaultKind, Params
+from shaketable.model.draw import between, draw, pick
+from shaketable.model.errors import UsageError
+from shaketable.model.scenario import Appears, Fault, Leaves, NotCalled, Recovers, Scenario, When
+from shaketable.model.units import FROM_TEXT
+from shaketable.run.phases import Event, Timing
+
+Services = Mapping[str, Sequence[str]]
+"""Names of the services (one container each) by host."""
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """One fault of one trial, with everything drawn."""
+
+    id: str
+    kind: FaultKind
+    params: Params
+    targets: Services
+    when: When | None
+    event: Event
+
+
+def resolved(value: str, axis: Mapping[str, str]) -> str:
+    """A field's value, with `$name` replaced by the axis value of this trial."""
+    return axis[value[1:]] if value.startswith("$") else value
+
+
+def unrolled(faults: Sequence[Fault]) -> list[Fault]:
+    """Every repetition as a fault of its own, each but the first after the heal of the one before it.
+
+    The first keeps its id; the n-th is called `id-n`. With `escalate` each has its own values.
+    """
+    found = []
+    for fault in faults:
+        times = fault.repeat.times if fault.repeat else 1
+        for turn in range(times):
+            steps = {name: values[min(turn, len(values) - 1)] for name, values in fault.escalate.items() if values}
+            changes: dict[str, Any] = {"parameters": {**fault.parameters, **steps}, "repeat": None, "escalate": {}}
+            if turn and fault.repeat:
+                before = fault.id if turn == 1 else f"{fault.id}-{turn}"
+                after = (fault.repeat.every, fault.repeat.every)
+                changes |= {"id": f"{fault.id}-{turn + 1}", "when": When(healed=before), "after": after}
+            found.append(fault.model_copy(update=changes))
+    return found
+
+
+def marker(when: When | None) -> str:
+    """What `after` counts from, in words."""
+    if when is None:
+        return "steady"
+    if when.answered is not None:
+        return f"request {when.answered} was answered"
+    if when.changes is not None:
+        return f"the list {when.changes} has changed"
+    return f"{when.effective} is effective" if when.effective is not None else f"{when.healed} is healed"
+
+
+def selected(selector: str, names: Sequence[str], seed: str, fault: str) -> list[str]:
+    """The names that a selector means: one of SELECTORS, drawn from the seed, or a name itself."""
+    ordered = sorted(names)
+    if selector == "all":
+        return ordered
+    if selector == "one of":
+        return [pick(seed, (fault, "host"), ordered)]
+    if selector in ("minority", "majority"):
+        shuffled = sorted(ordered, key=lambda name: draw(seed, fault, "part", name))
+        small = (len(ordered) - 1) // 2
+        return sorted(shuffled[:small] if selector == "minority" else shuffled[small:])
+    return [selector]
+
+
+def plan_trial(
+    scenario: Scenario, seed: str, axis: Mapping[str, str], hosts: Services, catalogue: Mapping[str, FaultKind]
+) -> list[Planned]:
+    """Everything that a trial injects. Raises UsageError for a target that does not exist, or none."""
+    planned = []
+    for fault in unrolled(scenario.faults):
+        kind = catalogue[resolved(fault.kind, axis)]
+        known = {name: value for name, value in fault.parameters.items() if name in kind.params.model_fields}
+        wanted = resolved(fault.target.name, axis)
+        if fault.target.host is not None:
+            choices: Services = hosts
+        else:
+            choices = {service: [service] for services in hosts.values() for service in services}
+        names = selected(wanted, list(choices), seed, fault.id)
+        if missing := [name for name in names if name not in choices]:
+            raise UsageError(f"{fault.id}: there is no {' or '.join(missing)}; there are {', '.join(sorted(choices))}")
+        if not names:
+            raise UsageError(f"{fault.id}: {wanted} of {len(choices)} is nobody, so the fault has no target")
+        planned.append(
+            Planned(
+                id=fault.id,
+                kind=kind,
+                params=kind.params.model_validate(known, context=dict(FROM_TEXT)),
+                targets={name: choices[name] for name in names},
+                when=fault.when,
+                event=Event(
+                    fault.id,
+                    between(seed, (fault.id, "after"), *fault.after),
+                    fault.lasts,
+                    marked=fault.when is not None,
+                ),
+            )
+        )
+    return planned
+
+
+def timing(scenario: Scenario, events: Sequence[Event]) -> Timing:
+    """The trial's times."""
+    tail = [0.0]
+    recover = [scenario.steady.within]
+    for expectation in scenario.expectations:
+        if isinstance(expectation, Leaves | Appears):
+            tail.append(expectation.within)
+        elif isinstance(expectation, NotCalled):
+            tail.append(expectation.after)
+        elif isinstance(expectation, Recovers):
+            recover.append(expectation.within)
+    return Timing(
+        hold=scenario.steady.hold,
+        steady_within=scenario.steady.within,
+        events=tuple(events),
+        tail=max(tail),
+        recover_within=max(recover[1:] or recover) + 1.0,
+        marker_within=scenario.steady.within,
+    )
