@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import datagrams, kernel
+from shaketable.agent import datagrams, kernel, traces
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -22,6 +22,7 @@ Reading = dict[str, Any]
 SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
+    "traces": traces.see,
 }
 """How each kind of look is taken. A function gives its reading without `at`, or raises KernelError or OSError."""
 

@@ -7,7 +7,7 @@ here: before the fault, while it lasts, and after it was undone. A reader who kn
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 from shaketable.model.errors import TopologyError
@@ -86,6 +86,10 @@ class FaultKind:
     whole_host: bool = False
     """Whether it acts on a network namespace, which all containers of a host share."""
 
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters as one would write them (`{"delay": "50 ms"}`): shown in the catalogue, and used by `conform`."""
+    role: str = "server"
+    """What a target must be to have this fault: the name of the canary's host that `conform` tries it on."""
     speaks_of_peers: bool = False
     """Whether its plan or its looks need `Target.peers`."""
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import contextlib
 import itertools
 import queue
-import secrets
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,19 +15,17 @@ from typing import Literal, Protocol
 
 from shaketable.adapters.compose import ComposeProject, compose_version
 from shaketable.adapters.docker_engine import DockerEngine
-from shaketable.adapters.guard_process import Guard
 from shaketable.adapters.images import ensure_tools_image
-from shaketable.adapters.journal import Journal
 from shaketable.adapters.store import RunStore
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import CATALOGUE, FaultKind
-from shaketable.model.errors import EngineError, ScenarioError, ShakeError
+from shaketable.model.errors import ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
-from shaketable.model.result import EngineFacts, Requested, Residue, Result, Trial
-from shaketable.run.agents import AgentKeeper
+from shaketable.model.result import EngineFacts, Requested, Result, Trial
 from shaketable.run.lane import Equipment, Lane
 from shaketable.run.loader import LoadedScenario, check_targets
+from shaketable.run.session import new_run, session
 from shaketable.run.trial import TrialRunner, Work
 
 
@@ -121,7 +117,7 @@ class Campaign:
     def __init__(self, request: Request, progress: Progress, catalogue: Mapping[str, FaultKind] = CATALOGUE) -> None:
         self.request, self.progress, self.catalogue = request, progress, catalogue
         self.stop = threading.Event()
-        self.run_id = f"{datetime.now(UTC):%m%d%H%M%S}-{secrets.token_hex(2)}"
+        self.run_id = new_run()
         self._lock = threading.Lock()
         self._errors: list[ShakeError] = []
         self._trials: dict[tuple[str, str], list[Trial]] = {}
@@ -135,13 +131,13 @@ class Campaign:
         image = ensure_tools_image(self.progress.say)
         hosts = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
         store = RunStore.create(self.request.out, [(one.path, one.text) for one in self.request.scenarios])
-        with self._journaled(engine, image) as (keeper, journal):
-            equipment = Equipment(self.run_id, str(self.request.seed), engine, keeper, image, store)
+        with session(self.run_id, engine, image, self.progress.say) as live:
+            equipment = Equipment(self.run_id, str(self.request.seed), engine, live.keeper, image, store)
             for loaded in self.request.scenarios:
                 for variant in self._variants(loaded):
                     self._run_variant(loaded, variant, hosts[loaded.path][variant], equipment)
-            keeper.leave()
-            residue = self._clean(engine, journal)
+            self.progress.say("cleaning up")
+            residue = live.close()
         if self._errors and not self._histories:
             store.abandon()
             raise self._errors[0]
@@ -203,34 +199,6 @@ class Campaign:
         if problems:
             raise ScenarioError(sorted(set(problems)))
         return found
-
-    @contextmanager
-    def _journaled(self, engine: DockerEngine, image: str) -> Iterator[tuple[AgentKeeper, Journal]]:
-        """A journal, a guard and an agent; whatever happens inside, nothing of the run stays on the engine."""
-        journal = Journal.create(self.run_id, image=image)
-        guard = Guard("shaketable.run.guard", self.run_id)
-        try:
-            keeper = AgentKeeper(engine, image, journal)
-            yield keeper, journal
-        except BaseException:
-            self._clean(engine, journal)
-            raise
-        finally:
-            guard.dismiss()
-
-    def _clean(self, engine: DockerEngine, journal: Journal) -> list[Residue]:
-        self.progress.say("cleaning up")
-        try:
-            engine.remove_run(self.run_id)
-            residue = engine.residue(self.run_id)
-        except EngineError as error:
-            hint = f"once the engine is back: shaketable heal --run {self.run_id}"
-            residue = [Residue(what="run", where=f"{self.run_id} ({error.message})", hint=hint)]
-        if residue:
-            journal.abandon()
-        else:
-            journal.finish()
-        return residue
 
     def _run_variant(
         self,

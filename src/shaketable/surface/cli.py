@@ -271,16 +271,25 @@ def heal(run_id: str | None) -> None:
 
 
 @cli.command()
-def faults() -> None:
-    """The fault catalogue."""
-    from rich.table import Table  # noqa: PLC0415
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def faults(*, as_json: bool) -> None:
+    """The fault catalogue: parameters with their units, what a peer and a disk see, and how each is witnessed."""
+    from shaketable.surface.catalogue import catalogue_json, show_catalogue  # noqa: PLC0415
 
-    from shaketable.faults import CATALOGUE  # noqa: PLC0415
+    if as_json:
+        click.echo(json.dumps(catalogue_json(), indent=1))
+    else:
+        show_catalogue(_console())
 
-    table = Table("fault", "a peer sees", "witnessed when")
-    for fault in CATALOGUE.values():
-        table.add_row(fault.kind, fault.summary, fault.proof.claim)
-    _console().print(table)
+
+@cli.command()
+@click.argument("kind", nargs=-1)
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout; progress goes to stderr.")
+def conform(kind: tuple[str, ...], *, as_json: bool) -> None:
+    """Try faults on a canary topology: effective as declared, bystanders untouched, clean afterwards."""
+    from shaketable.surface.catalogue import conform_all  # noqa: PLC0415
+
+    raise SystemExit(int(conform_all(kind, _console(), as_json=as_json)))
 
 
 @cli.command()

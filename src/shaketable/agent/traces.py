@@ -1,0 +1,42 @@
+"""What a fault could leave on a target, read afresh: rules, queueing disciplines, mounts, frozen cgroups, processes."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from shaketable.agent import kernel
+from shaketable.agent.namespaces import inside
+
+_NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b")
+"""Ports of Docker's own DNS rules, handles and ids: another life of a container has others."""
+
+
+def see(look: dict[str, Any]) -> dict[str, Any]:
+    """{"members": [{"member", "pid", "netns", "cgroup"}]}: {"traces": {what: sorted lines}}, alike before and after."""
+    traces: dict[str, list[str]] = {}
+    for member in look["members"]:
+        name = member["member"]
+        with inside(member["netns"], member["pid"]):
+            traces[f"rules of {name}"] = _lines("iptables-save")
+            traces[f"queueing of {name}"] = _lines("tc", "qdisc", "show")
+        mounts = Path(f"/proc/{member['pid']}/mountinfo").read_text().splitlines()
+        traces[f"mounts of {name}"] = sorted(" ".join(line.split()[4:6]) for line in mounts)
+        traces[f"frozen of {name}"] = [] if kernel.thawed(member["cgroup"]) else ["frozen"]
+        traces[f"processes of {name}"] = sorted(filter(None, map(_command, kernel.processes(member["cgroup"]))))
+    return {"traces": traces}
+
+
+def _lines(*words: str) -> list[str]:
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=5)
+    plain = (re.sub(r"\[\d+:\d+\]", "", line).strip() for line in done.stdout.splitlines())
+    return sorted(_NUMBERS.sub("N", line) for line in plain if line and not line.startswith("#"))
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+    return ""

@@ -1,0 +1,104 @@
+"""What people see of the fault catalogue, and of `conform`, which tries it on this machine."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from shaketable.faults import CATALOGUE, FaultKind
+from shaketable.model.errors import Exit, UsageError
+from shaketable.run.conform import Conformed, canary, conform
+from shaketable.run.scenario_shape import suggestion
+
+
+def _parameters(kind: FaultKind) -> list[dict[str, Any]]:
+    schema = kind.params.model_json_schema()
+    required = set(schema.get("required", ()))
+    return [
+        {
+            "name": name,
+            "required": name in required,
+            "default": None if info.is_required() else info.get_default(call_default_factory=True),
+            "example": kind.example.get(name) or next(iter(schema["properties"][name].get("examples", [])), None),
+            "means": info.description or "",
+        }
+        for name, info in kind.params.model_fields.items()
+    ]
+
+
+def catalogue_json() -> list[dict[str, Any]]:
+    """Every fault: kind, family, parameters, what a peer and a disk see, and how it is witnessed."""
+    return [
+        {
+            "kind": kind.kind,
+            "family": kind.family,
+            "parameters": _parameters(kind),
+            "a_peer_sees": kind.summary,
+            "a_disk_sees": kind.disk,
+            "witnessed_when": kind.proof.claim,
+            "acts_on": "host" if kind.whole_host else "host or instance",
+            "needs": list(kind.needs),
+        }
+        for kind in CATALOGUE.values()
+    ]
+
+
+def show_catalogue(console: Console) -> None:
+    """Print the catalogue by family."""
+    table = Table("fault", "parameters", "a peer sees", "witnessed when", box=None, pad_edge=False)
+    for kind in sorted(CATALOGUE.values(), key=lambda k: k.family):
+        shown = [
+            f"{p['name']}{'' if p['required'] else '?'}: {p['example'] or p['default']}" for p in _parameters(kind)
+        ]
+        table.add_row(kind.kind, "\n".join(shown), kind.summary, kind.proof.claim)
+    console.print(table)
+
+
+def conform_all(names: Sequence[str], console: Console, *, as_json: bool) -> Exit:
+    """Try these faults, or all. Raises UsageError for a name that is no fault, naming the nearest."""
+    if wrong := [name for name in names if name not in CATALOGUE]:
+        raise UsageError(
+            "\n".join(f"there is no fault {name!r}; {suggestion(name, list(CATALOGUE))}" for name in wrong)
+        )
+    told = Console(stderr=True) if as_json else console
+    began, results = time.monotonic(), []
+    with canary(lambda text: told.print(text, style="dim", highlight=False)) as site:
+        for kind in [CATALOGUE[name] for name in names] or CATALOGUE.values():
+            found = conform(site, kind)
+            results.append(found)
+            _tell(found, told)
+    failed = [r for r in results if r.problems]
+    if as_json:
+        sys.stdout.write(json.dumps([{**asdict(r), "ok": r.ok} for r in results], indent=1) + "\n")
+    else:
+        _signatures(results, console)
+        shown = f"{len([r for r in results if r.ok])} conform, {len(failed)} do not"
+        unfit = [r.kind for r in results if r.unfit]
+        console.print(f"{shown}, {len(unfit)} cannot be tried here; {time.monotonic() - began:.0f} s")
+    return Exit.FAIL if failed else Exit.PASS
+
+
+def _tell(found: Conformed, console: Console) -> None:
+    mark = "ok  " if found.ok else "not tried" if found.unfit else "FAIL"
+    times = "" if found.effective_s is None else f"effective {found.effective_s * 1e3:.1f} ms, "
+    times += "" if found.witnessed_s is None else f"witnessed {found.witnessed_s * 1e3:.0f} ms, "
+    times += "" if found.heal_s is None else f"heal {found.heal_s * 1e3:.0f} ms"
+    console.print(f"{mark} {found.kind}: {times}{found.unfit}", markup=False, highlight=False)
+    for problem in found.problems:
+        console.print(f"     {problem}", markup=False, highlight=False, style="red")
+
+
+def _signatures(results: Sequence[Conformed], console: Console) -> None:
+    columns = list(dict.fromkeys(name for r in results for name in r.signature))
+    table = Table("a peer sees", *columns, box=None, pad_edge=False)
+    for result in results:
+        if result.signature:
+            table.add_row(result.kind, *(result.signature.get(name, "") for name in columns))
+    console.print(table)
