@@ -73,14 +73,19 @@ def carry_out(step: Step) -> Child | None:
 
 
 def undo_all(steps: list[Step]) -> list[str]:
-    """Every undo step, whatever the others did; a link that no longer exists needs no undo. Answers the problems."""
+    """Every undo step, whatever the others did; what no longer exists needs no undo. Answers the problems."""
     problems = []
     for step in steps:
         try:
             carry_out(step)
         except kernel.KernelError as error:
-            # Asked only now: a link may go away at any moment, as when another agent ends its container.
-            if step["do"] == "link" and kernel.link_is_up(step["name"], step["index"]) is None:
-                continue
-            problems.append(str(error))
+            if not _target_gone(step):
+                problems.append(str(error))
     return problems
+
+
+def _target_gone(step: Step) -> bool:
+    """Whether there is nothing left to undo. Asked only after a failure: a target may go away at any moment."""
+    if step["do"] == "link":
+        return kernel.link_is_up(step["name"], step["index"]) is None
+    return "start" in step and kernel.started(step["pid"]) != step["start"]

@@ -30,6 +30,16 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     return {"traces": traces}
 
 
+def see_states(look: dict[str, Any]) -> dict[str, Any]:
+    """{"members": [...]}: {"states": {member: its first process's state}}, a letter of proc(5), or "gone"."""
+    states = {}
+    for member in look["members"]:
+        alive = kernel.started(member["pid"]) == member["start"]
+        stat = Path(f"/proc/{member['pid']}/stat").read_text() if alive else ""
+        states[member["member"]] = stat.rpartition(")")[2].split()[0] if stat else "gone"
+    return {"states": states}
+
+
 def _lines(*words: str) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=5)
     plain = (re.sub(r"\[\d+:\d+\]", "", line).strip() for line in done.stdout.splitlines())

@@ -22,6 +22,7 @@ Reading = dict[str, Any]
 SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
+    "states": traces.see_states,
     "traces": traces.see,
 }
 """How each kind of look is taken. A function gives its reading without `at`, or raises KernelError or OSError."""

@@ -3,22 +3,30 @@
 from collections.abc import Mapping
 from typing import Final
 
-from shaketable.faults.contract import FaultKind, Params, Plan, Proof, Seen, UnfitError, residue, witness
+from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError, residue, witness
 from shaketable.faults.host import HOST_FAULTS
+from shaketable.faults.installed import installed
 from shaketable.faults.signature import Probe, Signature
+from shaketable.ports import Target
 
-CATALOGUE: Final[Mapping[str, FaultKind]] = {fault.kind: fault for fault in HOST_FAULTS}
+OURS: Final[Mapping[str, FaultKind]] = {fault.kind: fault for fault in (*HOST_FAULTS,)}
 """Every fault of ours, by kind."""
+
+CATALOGUE: Final[Mapping[str, FaultKind]] = {**OURS, **installed(OURS)}
+"""Ours, and those that other packages bring through the entry point group `shaketable.faults`."""
 
 __all__ = [
     "CATALOGUE",
+    "OURS",
     "FaultKind",
+    "Look",
     "Params",
     "Plan",
     "Probe",
     "Proof",
     "Seen",
     "Signature",
+    "Target",
     "UnfitError",
     "residue",
     "witness",
