@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import re
 import secrets
 import shutil
 import subprocess
@@ -16,6 +17,8 @@ from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
 from shaketable.adapters.images import ensure_tools_image
 
 HERE = Path(__file__).parent
+_REPLACED = re.compile(r"-[0-9a-f]{6}$")
+"""What tells an agent or witness from the one that took its place."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -80,7 +83,7 @@ def traces(engine: DockerEngine) -> dict[str, set[str]]:
     label = {"label": RUN_LABEL}
     api = engine._api
     return {
-        "containers": {row["Names"][0] for row in api.containers(all=True, filters=label)},
+        "containers": {_REPLACED.sub("", row["Names"][0]) for row in api.containers(all=True, filters=label)},
         "networks": {row["Name"] for row in api.networks(filters=label)},
         "volumes": {row["Name"] for row in api.volumes(filters=label).get("Volumes") or []},
         "frozen cgroups": _frozen(),

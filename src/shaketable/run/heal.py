@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
+
+import tenacity
 
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent
 from shaketable.adapters.journal import Abandoned, journals, take_over
-from shaketable.model.errors import ResidueError
+from shaketable.model.errors import EngineError, ResidueError
 from shaketable.model.result import Residue
+
+T = TypeVar("T")
+ENGINE_RETURNS = 60.0
+"""Seconds that an engine has to come back before clean-up is left to `shaketable heal`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +78,19 @@ def raise_residue(healed: Healed) -> None:
     raise ResidueError(f"run {healed.run} could not be undone completely: {what}", hint="shaketable heal again")
 
 
+def when_the_engine_answers(work: Callable[[], T]) -> T:
+    """Do it, again if the engine does not answer: one that restarts is back within seconds. Raises the last EngineError."""
+    again = tenacity.Retrying(
+        retry=tenacity.retry_if_exception_type(EngineError),
+        wait=tenacity.wait_fixed(0.2),
+        stop=tenacity.stop_after_delay(ENGINE_RETURNS),
+        reraise=True,
+    )
+    return again(work)
+
+
 def heal_when_orphaned(run: str, wait_for_end: Callable[[], bool]) -> None:
     """The guard's whole life: wait until the harness ends, then heal its run unless it said goodbye."""
     if not wait_for_end():
-        for healed in heal(run):
+        for healed in when_the_engine_answers(lambda: heal(run)):
             print(f"run {healed.run}: {', '.join(healed.undone) or 'nothing was left'}")  # noqa: T201  (its own log)

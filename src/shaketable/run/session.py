@@ -13,6 +13,7 @@ from shaketable.adapters.journal import Journal
 from shaketable.model.errors import EngineError
 from shaketable.model.result import Residue
 from shaketable.run.agents import AgentKeeper
+from shaketable.run.heal import when_the_engine_answers
 
 
 def new_run() -> str:
@@ -48,10 +49,14 @@ def session(run: str, engine: DockerEngine, image: str, say: Callable[[str], Non
         guard.dismiss()
 
 
+def _remove(run: str, engine: DockerEngine) -> list[Residue]:
+    engine.remove_run(run)
+    return engine.residue(run)
+
+
 def _clean(run: str, engine: DockerEngine, journal: Journal) -> list[Residue]:
     try:
-        engine.remove_run(run)
-        residue = engine.residue(run)
+        residue = when_the_engine_answers(lambda: _remove(run, engine))
     except EngineError as error:
         hint = f"once the engine is back: shaketable heal --run {run}"
         residue = [Residue(what="run", where=f"{run} ({error.message})", hint=hint)]
