@@ -33,6 +33,7 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 def site(_own_state: None) -> Iterator[CanarySite]:
     """One canary for all in-process events."""
     with canary(lambda _: None) as site:
+        site.keeper.witness()  # so that every tool is there before the first test
         yield site
 
 
