@@ -1,6 +1,6 @@
 # Everything here does its own set-up; the second time that takes a few seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test matrix check bench doctor clean
+.PHONY: help setup demo test fuzz matrix check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -22,6 +22,9 @@ demo: setup ## The first incident, both variants: a printed matrix and the path 
 test: setup ## All tests: those without Docker, then those on real containers
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/docker
+
+fuzz: .venv/ready ## 5,000 generated fault specifications, valid and not
+	FUZZ=5000 $(BIN)/python -m pytest tests/unit/test_fault_fuzz.py
 
 matrix: setup ## Every fault with every bad end (agent, harness, target, engine): long
 	CLEANUP_HARNESS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py tests/docker/test_harness_ends.py

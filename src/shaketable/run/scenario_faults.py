@@ -71,7 +71,7 @@ def _parameters(root: Node, fault: Node, where: str) -> Found:
                 continue
             for value in node.elements() if key == "escalate" else (node,):
                 yield from _value(kinds, name, value, f"{where}.{key}.{name}")
-    if (place := fault.get("escalate")) is not None and fault.get("repeat") is None:
+    if (place := fault.get("escalate")) is not None and fault.get("repeat", "times") is None:
         yield at(place), f"{where}.escalate: there is no repeat, so nothing would escalate"
     yield from _required(fault, kinds, where)
     yield from _together(fault, kinds, where)
