@@ -159,7 +159,9 @@ def main() -> None:
                 "machine": {"cpus": os.cpu_count(), "kernel": os.uname().release},
                 "fixed_by_lanes": lanes,
                 "without_shaketable": without,
-                "ratio": round(best["valid_per_minute"] / without["trials_per_minute"], 2) if without["passed"] else None,
+                "ratio": round(best["valid_per_minute"] / without["trials_per_minute"], 2)
+                if without["passed"]
+                else None,
                 "modes": by_mode([t for _, f in runs for t in f.result.scenarios[0].trials]),
             },
             indent=1,

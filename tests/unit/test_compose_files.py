@@ -50,6 +50,7 @@ def test_declared_hosts_are_the_only_hosts(tmp_path: Path) -> None:
     services = {"a": {"image": "x"}, "b": {"image": "x"}, "proxy": {"image": "x"}}
     model = compose_model({"services": services, "x-shaketable": {"hosts": {"h": ["b", "a"]}}}, source)
     assert model.hosts == {"h": ("b", "a")}
+    assert set(model.places.others) == set(services) - {"a", "b"}, "the others can be named"
 
 
 def test_every_wrong_host_is_told_where_it_stands(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from tests_data import GOOD_HEAD
 
 from shaketable.faults import CATALOGUE, Plan, UnfitError
 from shaketable.model.errors import ScenarioError
-from shaketable.ports import Link, Member, Target
+from shaketable.ports import Link, Member, Places, Target
 from shaketable.run.loader import parse_scenario
 from shaketable.run.schedule import plan_trial
 
@@ -120,7 +120,7 @@ def test_a_specification_is_refused_or_planned(case: tuple[dict[str, Any], bool]
         return
     event("accepted")
     assert scenario is not None
-    for planned in plan_trial(scenario, str(seed), {}, HOSTS, CATALOGUE):
+    for planned in plan_trial(scenario, str(seed), {}, Places(HOSTS), CATALOGUE):
         for one in map(target, planned.targets):
             with contextlib.suppress(UnfitError):  # with a reason, which is its message
                 check(planned.kind.plan_for(one, planned.params), one)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from shaketable.model.errors import Exit, ScenarioError
+from shaketable.ports import Places
 from shaketable.run.loader import (
     MAX_BYTES,
     LoadedScenario,
@@ -312,7 +313,7 @@ def test_targets_are_checked_against_the_hosts(
 ) -> None:
     """A target that is no host is a problem, and so are zero hosts: nothing hit is never a success."""
     loaded = load_scenario(write(changed(("host: one of", f"host: {target}"))))
-    found = check_targets(loaded, {host: [host] for host in hosts})
+    found = check_targets(loaded, Places({host: [host] for host in hosts}))
     assert len(found) == len(expected)
     assert all(part in problem.message for part, problem in zip(expected, found, strict=True))
 
@@ -322,7 +323,7 @@ def test_targets_from_an_axis_are_checked(write: Folder) -> None:
     text = changed(("host: one of", "host: $victim"), ("axes:\n", "axes:\n"))
     text = text.replace("cut]\n", "cut]\n  victim: [host-1, host-9]\n", 1)
     loaded: LoadedScenario = load_scenario(write(text))
-    found = check_targets(loaded, {"host-1": ["host-1"], "host-2": ["host-2"]})
+    found = check_targets(loaded, Places({"host-1": ["host-1"], "host-2": ["host-2"]}))
     assert [(problem.line, problem.col) for problem in found] == [(26, 20)]
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from shaketable.adapters.compose_source import ComposeSource, nearest
 from shaketable.model.errors import Problem, ScenarioError
+from shaketable.ports import Places
 
 EXTENSION = "x-shaketable"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -50,6 +51,14 @@ class ComposeModel:
     services: Mapping[str, Service]
     networks: tuple[str, ...]
     hosts: Mapping[str, tuple[str, ...]]
+
+    @property
+    def places(self) -> Places:
+        """The hosts, and every container that is in none of them, grouped by network namespace."""
+        grouped = {service for members in self.hosts.values() for service in members}
+        rest = {name: service for name, service in self.services.items() if name not in grouped}
+        others = {n: m for n, m in _by_namespace(rest).items() if n not in self.hosts}
+        return Places(self.hosts, others)
 
 
 def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> ComposeModel:

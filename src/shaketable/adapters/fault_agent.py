@@ -66,7 +66,8 @@ class FaultAgent:
             )
             for c in containers
         )
-        ips = tuple(dict.fromkeys(ip for c in containers for ip in c.addresses))
+        # An instance that lives in another's network namespace has no address of its own for the engine.
+        ips = tuple(dict.fromkeys(ip for c in containers for ip in c.addresses)) or tuple(answer["ips"])
         return Target(
             name=name,
             members=members,

@@ -210,17 +210,42 @@ def _ifflags(control: socket.socket, name: str) -> int:
     return int(struct.unpack("16sH14x", answer)[1])
 
 
-def listening(pid: int) -> list[int]:
-    """TCP ports that the process's network namespace listens on for others (not only on loopback)."""
+def addresses(pid: int) -> list[str]:
+    """IPv4 addresses of the process's network namespace, loopback left out (from /proc/PID/net/fib_trie)."""
+    found, address = [], ""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/net/fib_trie").read_text().splitlines():
+            if "|-- " in line:
+                address = line.rpartition(" ")[2]
+            elif "/32 host LOCAL" in line and not address.startswith("127."):
+                found.append(address)
+    return list(dict.fromkeys(found))
+
+
+def sockets(cgroup: str) -> set[int]:
+    """Inodes of the sockets that the processes of a cgroup have open."""
+    found = set()
+    for pid in processes(cgroup):
+        with contextlib.suppress(OSError):
+            for entry in Path(f"/proc/{pid}/fd").iterdir():
+                with contextlib.suppress(OSError):
+                    name = str(entry.readlink())
+                    if name.startswith("socket:["):
+                        found.add(int(name[8:-1]))
+    return found
+
+
+def listening(pid: int, owned: set[int]) -> list[int]:
+    """TCP ports on which one of the `owned` sockets (inodes) listens for others (not only on loopback)."""
     ports = set()
     for table, loopback in (("tcp", "7F"), ("tcp6", "")):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
-                local, state = line.split()[1], line.split()[3]
+                local, state, inode = line.split()[1], line.split()[3], int(line.split()[9])
                 address, _, port = local.partition(":")
                 # The address is little-endian hex: loopback 127.x ends in 7F; ::1 ends in 01000000.
                 lo = address.endswith(loopback) if loopback else address == "0" * 24 + "01000000"
-                if state == _LISTEN and not lo:
+                if state == _LISTEN and not lo and inode in owned:
                     ports.add(int(port, 16))
     return sorted(ports)
 

@@ -20,8 +20,8 @@ EVERY: Final = 0.05
 """Seconds between the beginnings of two tries."""
 LIMIT: Final = 0.15
 """Seconds after which a try without an answer is silent."""
-_REPORT: Final = 0.25 - EVERY / 2
-"""Seconds between two reports of the same; reports are made when tries begin, so this is every fifth time."""
+_REPORT: Final = 0.1 - EVERY / 2
+"""Seconds between two reports of the same; reports are made when tries begin, so this is every second time."""
 
 _MEANING: Final[dict[int, Connect]] = {
     0: "answered",

@@ -62,20 +62,24 @@ class Agent:
         members = {}
         namespaces = set()
         links: list[tuple[str, int]] = []
-        ports: list[int] = []
+        owned: set[int] = set()
+        ips: list[str] = []
         for member, pid in request["pids"].items():
             inode = kernel.netns(pid)
             if inode not in namespaces:
                 namespaces.add(inode)
                 links += kernel.links(pid)
-                ports += kernel.listening(pid)
+                ips += kernel.addresses(pid)
+            cgroup = kernel.cgroup_of(pid)
+            owned |= kernel.sockets(cgroup)
             members[member] = {
                 "pid": pid,
                 "start": kernel.started(pid),
-                "cgroup": kernel.cgroup_of(pid),
+                "cgroup": cgroup,
                 "netns": inode,
             }
-        return {"members": members, "links": links, "ports": ports, "namespaces": sorted(namespaces)}
+        ports = sorted({port for pid in request["pids"].values() for port in kernel.listening(pid, owned)})
+        return {"members": members, "links": links, "ports": ports, "ips": ips}
 
     def inject(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out steps; the undo is held from before the first one. A step that fails undoes the others."""

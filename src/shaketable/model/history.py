@@ -126,7 +126,7 @@ class TrialHistory:
     steady: float | None
     """When steady state had held for its hold time; None if it never did."""
     faults: tuple[FaultRecord, ...]
-    """In the order in which they took effect."""
+    """In the order of the scenario."""
     recovered: float | None
     """Start of the first stretch after heal that stayed steady for the hold time; None if there was none."""
     ended: float
@@ -142,7 +142,7 @@ class TrialHistory:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def fault(self, name: str | None = None) -> FaultRecord | None:
-        """The fault with this id, or the first one; None if it was not injected."""
+        """The fault with this id, or the first one of the scenario; None if it was not injected."""
         return next((f for f in self.faults if name is None or f.id == name), None)
 
     @property

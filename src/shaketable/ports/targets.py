@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -26,6 +27,27 @@ class Member:
     def step(self) -> dict[str, Any]:
         """What every step that acts on this container says of it."""
         return {"member": self.name, "pid": self.pid, "start": self.start, "cgroup": self.cgroup, "netns": self.netns}
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """What a topology offers as targets: services (one container each) by host.
+
+    Selectors such as `one of` draw from `hosts`; the containers in `others`, each a host of its own, are named only.
+    """
+
+    hosts: Mapping[str, Sequence[str]]
+    others: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> dict[str, Sequence[str]]:
+        """Every host, drawn or named."""
+        return {**self.hosts, **self.others}
+
+    @property
+    def instances(self) -> list[str]:
+        """Every container."""
+        return [service for services in self.everything.values() for service in services]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import EngineFacts, Requested, Result, Trial
+from shaketable.ports import Places
 from shaketable.run.lane import Equipment, Lane
 from shaketable.run.loader import LoadedScenario, check_targets
 from shaketable.run.session import new_run, session
@@ -129,13 +130,13 @@ class Campaign:
         engine = DockerEngine()
         facts = engine.version()
         image = ensure_tools_image(self.progress.say)
-        hosts = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
+        places = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
         store = RunStore.create(self.request.out, [(one.path, one.text) for one in self.request.scenarios])
         with session(self.run_id, engine, image, self.progress.say) as live:
             equipment = Equipment(self.run_id, str(self.request.seed), engine, live.keeper, image, store)
             for loaded in self.request.scenarios:
                 for variant in self._variants(loaded):
-                    self._run_variant(loaded, variant, hosts[loaded.path][variant], equipment)
+                    self._run_variant(loaded, variant, places[loaded.path][variant], equipment)
             self.progress.say("cleaning up")
             residue = live.close()
         if self._errors and not self._histories:
@@ -188,14 +189,13 @@ class Campaign:
             str(lane),
         )
 
-    def _check(self, loaded: LoadedScenario) -> dict[str, Mapping[str, tuple[str, ...]]]:
+    def _check(self, loaded: LoadedScenario) -> dict[str, Places]:
         """Hosts by variant; every compose file is read and every target found before anything starts."""
-        found: dict[str, Mapping[str, tuple[str, ...]]] = {}
+        found: dict[str, Places] = {}
         problems = []
         for variant in self._variants(loaded):
-            hosts = self._project(loaded, variant, 0).model().hosts
-            problems += check_targets(loaded, hosts)
-            found[variant] = hosts
+            found[variant] = self._project(loaded, variant, 0).model().places
+            problems += check_targets(loaded, found[variant])
         if problems:
             raise ScenarioError(sorted(set(problems)))
         return found
@@ -204,7 +204,7 @@ class Campaign:
         self,
         loaded: LoadedScenario,
         variant: str,
-        hosts: Mapping[str, tuple[str, ...]],
+        places: Places,
         equipment: Equipment,
     ) -> None:
         wanted = works(loaded, variant, self.request)
@@ -225,7 +225,7 @@ class Campaign:
         self.progress.begin(len(wanted))
         shift = _Shift(wanted, lanes=len(lanes))
         threads = [
-            threading.Thread(target=self._work_off, args=(lane, shift, hosts), name=f"lane-{lane.number}")
+            threading.Thread(target=self._work_off, args=(lane, shift, places), name=f"lane-{lane.number}")
             for lane in lanes
         ]
         for thread in threads:
@@ -233,7 +233,7 @@ class Campaign:
         for thread in threads:
             thread.join()
 
-    def _work_off(self, lane: Lane, shift: _Shift, hosts: Mapping[str, tuple[str, ...]]) -> None:
+    def _work_off(self, lane: Lane, shift: _Shift, places: Places) -> None:
         """A lane's life. A lane that cannot be brought up ends the campaign; one that a trial left unsteady is rebuilt."""
         try:
             with shift.starting:
@@ -244,7 +244,7 @@ class Campaign:
                 if not lane.up:
                     with shift.starting:
                         lane.start(self.progress.say)
-                history = TrialRunner(lane, work, hosts, self.stop, self.catalogue).run()
+                history = TrialRunner(lane, work, places, self.stop, self.catalogue).run()
                 self._keep(lane, history)
                 if (history.broke or history.recovered is None) and not self.stop.is_set():
                     lane.stop()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
@@ -10,6 +10,7 @@ from typing import Final
 
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.scenario import SELECTORS, Scenario
+from shaketable.ports import Places
 from shaketable.run.scenario_meaning import check_meaning
 from shaketable.run.scenario_schema import scenario_schema
 from shaketable.run.scenario_shape import check_shape, suggestion
@@ -66,19 +67,19 @@ def parse_scenario(text: str, *, file: str, folder: Path | None = None) -> Scena
     return scenario
 
 
-def check_targets(loaded: LoadedScenario, hosts: Mapping[str, Sequence[str]]) -> list[Problem]:
+def check_targets(loaded: LoadedScenario, places: Places) -> list[Problem]:
     """Check the faults' targets against the hosts that the compose files define."""
     file = str(loaded.path)
     root, _ = read_yaml(loaded.text, file)
     faults = root.get("faults") if root else None
     if root is None or faults is None:
         return []
-    if not hosts:
+    if not places.hosts:
         message = f"faults: there is nothing to act on: the topology {loaded.topology} has no hosts"
         return [Problem(file, *root.key_at("faults"), message)]
     problems: list[Problem] = []
     for fault in faults.elements():
-        for what, choices in (("host", list(hosts)), ("instance", [s for mine in hosts.values() for s in mine])):
+        for what, choices in (("host", list(places.everything)), ("instance", places.instances)):
             target = fault.get("target", what)
             for node in named_values(root, target) if target else ():
                 name = node.value
@@ -88,7 +89,7 @@ def check_targets(loaded: LoadedScenario, hosts: Mapping[str, Sequence[str]]) ->
                 if name not in SELECTORS:
                     hint = suggestion(name, [*sorted(choices), *SELECTORS])
                     problems.append(Problem(file, node.line, node.col, f"{where}: no {what} {name[:60]!r}; {hint}"))
-                elif name == "minority" and len(choices) < 3:
+                elif name == "minority" and len(places.hosts if what == "host" else choices) < 3:
                     message = f"{where}: the minority of {len(choices)} is nobody; it takes three"
                     problems.append(Problem(file, node.line, node.col, message))
     return sorted(set(problems))

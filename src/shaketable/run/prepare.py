@@ -53,8 +53,8 @@ def load_all(paths: Sequence[Path], *, check_compose: bool = False) -> list[Load
             one = load_scenario(path)
             if check_compose:
                 for variant in one.scenario.variants:
-                    hosts = project_of(one, variant, "st-lint", "lint", "0").model().hosts
-                    problems += check_targets(one, hosts)
+                    places = project_of(one, variant, "st-lint", "lint", "0").model().places
+                    problems += check_targets(one, places)
             loaded.append(one)
         except ScenarioError as error:
             problems += error.problems
@@ -107,11 +107,11 @@ def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
     scenario = loaded.scenario
     lines = [f"{scenario.name}: {len(scenario.variants)} variants"]
     for variant in scenario.variants:
-        hosts = project_of(loaded, variant, "st-plan", "plan", "0").model().hosts
+        places = project_of(loaded, variant, "st-plan", "plan", "0").model().places
         request = Request(command="run", scenarios=[loaded], out=Path(), trials=trials, seed=seed)
         lines.append(f"{variant} (expected: {scenario.variants[variant].expect})")
         for work in works(loaded, variant, request):
-            for number, planned in enumerate(plan_trial(scenario, work.seed, work.axis, hosts, CATALOGUE)):
+            for number, planned in enumerate(plan_trial(scenario, work.seed, work.axis, places, CATALOGUE)):
                 where = "; ".join(f"{name} ({', '.join(services)})" for name, services in planned.targets.items())
                 said = ", ".join(f"{k} {v}" for k, v in planned.params.model_dump().items() if v is not None)
                 lines.append(

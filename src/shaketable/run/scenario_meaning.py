@@ -184,16 +184,13 @@ def _deadlines(root: Node) -> Found:
     if (node := root.get("steady")) and hold is not None and within is not None and hold > within:
         shown = f"hold ({show_duration(hold)}) is longer than within ({show_duration(within)})"
         yield at(node), f"steady: {shown}, so it could never be steady in time"
-    lasts = [read(parse_duration, fault.get("lasts")) for fault in elements(root, "faults")]
-    known = [seconds for seconds in lasts if seconds]
-    if not known:
-        return
-    heal = min(known)
+    lasts = {fault.text("id"): read(parse_duration, fault.get("lasts")) for fault in elements(root, "faults")}
     for position, node in enumerate(elements(root, "expectations"), 1):
         key = {"leaves": "within", "not-called": "after"}.get(node.text("kind") or "")
         limit = node.get(key) if key else None
         seconds = read(parse_duration, limit)
-        if limit and seconds is not None and seconds >= heal:
+        heal = lasts.get(node.text("fault") or next(iter(lasts), None))
+        if limit and seconds is not None and heal and seconds >= heal:
             where = f"expectations[{node.text('id') or position}].{key}"
             shown = f"{show_duration(seconds)} is not less than the {show_duration(heal)} that the fault lasts"
             yield at(limit), f"{where}: {shown}, so this could not be judged before heal"

@@ -11,6 +11,7 @@ from shaketable.model.draw import between, draw, pick
 from shaketable.model.errors import UsageError
 from shaketable.model.scenario import Appears, Fault, Leaves, NotCalled, Recovers, Scenario, When
 from shaketable.model.units import FROM_TEXT
+from shaketable.ports import Places
 from shaketable.run.phases import Event, Timing
 
 Services = Mapping[str, Sequence[str]]
@@ -79,7 +80,7 @@ def selected(selector: str, names: Sequence[str], seed: str, fault: str) -> list
 
 
 def plan_trial(
-    scenario: Scenario, seed: str, axis: Mapping[str, str], hosts: Services, catalogue: Mapping[str, FaultKind]
+    scenario: Scenario, seed: str, axis: Mapping[str, str], places: Places, catalogue: Mapping[str, FaultKind]
 ) -> list[Planned]:
     """Everything that a trial injects. Raises UsageError for a target that does not exist, or none."""
     planned = []
@@ -88,10 +89,12 @@ def plan_trial(
         known = {name: value for name, value in fault.parameters.items() if name in kind.params.model_fields}
         wanted = resolved(fault.target.name, axis)
         if fault.target.host is not None:
-            choices: Services = hosts
+            choices: Services = places.everything
+            drawn = list(places.hosts)
         else:
-            choices = {service: [service] for services in hosts.values() for service in services}
-        names = selected(wanted, list(choices), seed, fault.id)
+            choices = {service: [service] for service in places.instances}
+            drawn = [service for services in places.hosts.values() for service in services]
+        names = selected(wanted, drawn, seed, fault.id)
         if missing := [name for name in names if name not in choices]:
             raise UsageError(f"{fault.id}: there is no {' or '.join(missing)}; there are {', '.join(sorted(choices))}")
         if not names:

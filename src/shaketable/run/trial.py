@@ -13,6 +13,7 @@ from shaketable.checks.slices import slice_rows
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import ShakeError
 from shaketable.model.history import TrialHistory
+from shaketable.ports import Places
 from shaketable.run.injection import Injection, Order, undo_quietly
 from shaketable.run.lane import Lane
 from shaketable.run.phases import Situation, next_step, recovered
@@ -47,13 +48,13 @@ class TrialRunner:
         self,
         lane: Lane,
         work: Work,
-        hosts: Mapping[str, Sequence[str]],
+        places: Places,
         stop: threading.Event,
         catalogue: Mapping[str, FaultKind] = CATALOGUE,
     ) -> None:
-        self.lane, self.work, self.hosts, self.stop = lane, work, hosts, stop
+        self.lane, self.work, self.places, self.stop = lane, work, places, stop
         self.scenario = lane.scenario
-        self.planned = {p.id: p for p in plan_trial(self.scenario, work.seed, work.axis, hosts, catalogue)}
+        self.planned = {p.id: p for p in plan_trial(self.scenario, work.seed, work.axis, places, catalogue)}
         self.timing = timing(self.scenario, [p.event for p in self.planned.values()])
         self.injections: dict[str, Injection] = {}
         self.broke = ""
@@ -152,7 +153,7 @@ class TrialRunner:
             event=planned.id,
             kind=planned.kind,
             params=planned.params,
-            hosts=self.hosts,
+            hosts=self.places.everything,
             targets=planned.targets,
         )
         self.injections[planned.id] = Injection(self.lane, order, self.now)
@@ -187,7 +188,7 @@ class TrialRunner:
                 looks=recorded.looks,
                 look_beats=recorded.look_beats,
             )
-        records = [injection.record for injection in self.injections.values() if injection.record is not None]
+        records = [self.injections[name].record for name in self.planned if name in self.injections]
         return TrialHistory(
             scenario=self.work.scenario,
             variant=self.work.variant,
@@ -197,7 +198,7 @@ class TrialRunner:
             lane=self.lane.number,
             began=began,
             steady=s.armed,
-            faults=tuple(sorted(records, key=lambda record: record.injected)),
+            faults=tuple(record for record in records if record is not None),
             recovered=recovered(s, self.timing),
             ended=s.now,
             heard=heard,
