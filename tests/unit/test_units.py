@@ -19,6 +19,7 @@ from shaketable.model.units import (
     parse_duration,
     parse_rate,
     parse_share,
+    parse_size,
     parse_window,
     show_duration,
     show_rate,
@@ -42,6 +43,8 @@ def test_shares_and_rates_are_read_exactly() -> None:
     """`7 %` is 0.07, though 7 times 0.01 is not."""
     assert parse_share("7 %") == 0.07
     assert parse_rate("90 /min") == 1.5
+    assert parse_size("256 MiB") == 256 * 1024**2
+    assert parse_size("64kB") == 64_000
 
 
 @given(SECONDS)

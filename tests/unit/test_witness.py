@@ -23,7 +23,7 @@ SIGHTS = {
 
 
 TARGET = Target("host-2", (), (), (("172.18.0.2", 8001),))
-KINDS = tuple(kind for kind, fault in CATALOGUE.items() if "peer" in fault.proof.looks(TARGET, None))
+KINDS = ("stop", "kill", "freeze", "power-off", "cut")
 
 
 def sight(name: str, held_before: str = "open", **kernel: object) -> Seen:

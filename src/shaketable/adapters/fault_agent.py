@@ -43,6 +43,11 @@ class FaultAgent:
         """One question. Raises AgentError."""
         return self._caller.call(self._channel, op, limit=limit, **fields)
 
+    def missing(self, needs: Sequence[str]) -> str:
+        """Why this machine cannot do what is needed; empty when it can."""
+        able = self.facts.get("abilities", {})
+        return "; ".join(str(able.get(need, f"{need} is not known here")) for need in needs if able.get(need, "?"))
+
     def now(self) -> float:
         """The engine machine's CLOCK_MONOTONIC, seconds."""
         return float(self.ask("now")["now"])

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
+from shaketable.agent.abilities import abilities
 from shaketable.agent.children import Child, Watcher, end
 from shaketable.agent.steps import Step, carry_out, undo_all
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
@@ -51,6 +52,7 @@ class Agent:
             "capabilities": int(status["CapEff"], 16),
             "cgroup": "v1" if (kernel.CGROUPS / "freezer").is_dir() else "v2",
             "now": time.monotonic(),
+            "abilities": abilities(),
         }
 
     def now(self, _: dict[str, Any]) -> dict[str, Any]:

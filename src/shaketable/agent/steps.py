@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shaketable.agent import kernel
+from shaketable.agent import burden, kernel, packets, rules
 from shaketable.agent.children import Child, Program, spawn
 
 Step = dict[str, Any]
@@ -52,10 +52,17 @@ STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
     "thaw": _thaw,
     "kill": _kill,
     "signal": _signal,
+    "rules": rules.add,
+    "no-rules": rules.remove,
 }
 """Changes that the kernel keeps, and their undo."""
 
-PROGRAMS: Final[Mapping[str, Program]] = {}
+PROGRAMS: Final[Mapping[str, Program]] = {
+    "delay": packets.delay,
+    "spin": burden.spin,
+    "hog": burden.hog,
+    "fork": burden.fork,
+}
 """What a child can do; it holds the fault while it lives."""
 
 

@@ -14,6 +14,9 @@ from shaketable.agent.namespaces import inside
 _NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b")
 """Ports of Docker's own DNS rules, handles and ids: another life of a container has others."""
 
+_EMPTY = re.compile(r"#|\*|COMMIT|:[A-Z]+ ACCEPT")
+"""What iptables-save says of a table without rules; looking at one is enough to make it."""
+
 
 def see(look: dict[str, Any]) -> dict[str, Any]:
     """{"members": [{"member", "pid", "netns", "cgroup"}]}: {"traces": {what: sorted lines}}, alike before and after."""
@@ -43,7 +46,7 @@ def see_states(look: dict[str, Any]) -> dict[str, Any]:
 def _lines(*words: str) -> list[str]:
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=5)
     plain = (re.sub(r"\[\d+:\d+\]", "", line).strip() for line in done.stdout.splitlines())
-    return sorted(_NUMBERS.sub("N", line) for line in plain if line and not line.startswith("#"))
+    return sorted(_NUMBERS.sub("N", line) for line in plain if line and not _EMPTY.match(line))
 
 
 def _command(pid: int) -> str:

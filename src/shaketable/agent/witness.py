@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import datagrams, kernel, traces
+from shaketable.agent import datagrams, kernel, traces, usage
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -24,6 +24,7 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "connects": datagrams.see_connects,
     "states": traces.see_states,
     "traces": traces.see,
+    "usage": usage.see,
 }
 """How each kind of look is taken. A function gives its reading without `at`, or raises KernelError or OSError."""
 

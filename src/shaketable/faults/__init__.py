@@ -6,10 +6,14 @@ from typing import Final
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError, residue, witness
 from shaketable.faults.host import HOST_FAULTS
 from shaketable.faults.installed import installed
+from shaketable.faults.network import NETWORK_FAULTS
+from shaketable.faults.resource import RESOURCE_FAULTS
 from shaketable.faults.signature import Probe, Signature
 from shaketable.ports import Target
 
-OURS: Final[Mapping[str, FaultKind]] = {fault.kind: fault for fault in (*HOST_FAULTS,)}
+OURS: Final[Mapping[str, FaultKind]] = {
+    fault.kind: fault for fault in (*HOST_FAULTS, *NETWORK_FAULTS, *RESOURCE_FAULTS)
+}
 """Every fault of ours, by kind."""
 
 CATALOGUE: Final[Mapping[str, FaultKind]] = {**OURS, **installed(OURS)}

@@ -28,7 +28,12 @@ _SECONDS: Final = {
 }
 _RATES: Final = {"/s": Fraction(1), "/min": Fraction(1, 60), "/h": Fraction(1, 3600)}
 _SHARES: Final = {"%": Fraction(1, 100)}
-_NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([a-z/%]+)\s*")
+_SIZES: Final = {
+    "B": Fraction(1),
+    **{f"{p}iB": Fraction(1024**n) for n, p in enumerate("KMGT", 1)},
+    **{f"{p}B": Fraction(1000**n) for n, p in enumerate(("k", "M", "G", "T"), 1)},
+}
+_NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z/%]+)\s*")
 
 
 def _scaled(text: object, units: Mapping[str, Fraction], what: str, example: str) -> float:
@@ -68,6 +73,11 @@ def parse_share(text: object) -> float:
     if share > 1:
         raise ValueError(f"{text!r} is more than 100 %")
     return share
+
+
+def parse_size(text: object) -> float:
+    """Read bytes from `256 MiB` (or kB, MB, GB: powers of 1000). Raises ValueError."""
+    return _scaled(text, _SIZES, "size", "256 MiB")
 
 
 def parse_window(text: object) -> tuple[float, float]:
@@ -112,6 +122,15 @@ def show_rate(per_second: float) -> str:
     return f"{_three_digits(per_second)} /s"
 
 
+def show_size(size: float) -> str:
+    """`32 MiB`: three significant digits, the largest unit that leaves at least one whole."""
+    sign, rest = ("-" if size < 0 else ""), abs(size)
+    for unit, factor in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if rest >= factor:
+            return f"{sign}{_three_digits(rest / factor)} {unit}"
+    return f"{sign}{rest:g} B"
+
+
 def show_window(window: tuple[float, float]) -> str:
     """`500 ms` or `0 s..500 ms`."""
     low, high = window
@@ -150,6 +169,9 @@ _DURATION: Final = _DIGITS + "(us|ms|s|min|m|h|d)"
 Duration = Annotated[float, BeforeValidator(_number_or(parse_duration)), _schema(_DURATION, "200ms", "5s", "2 min")]
 Rate = Annotated[float, BeforeValidator(_number_or(parse_rate)), _schema(_DIGITS + "(/s|/min|/h)", "24 /s", "90 /min")]
 Share = Annotated[float, BeforeValidator(_number_or(parse_share)), _schema(_DIGITS + "%", "99 %", "99.9 %")]
+Size = Annotated[
+    float, BeforeValidator(_number_or(parse_size)), _schema(_DIGITS + "(B|[kMGT]B|[KMGT]iB)", "256 MiB", "64 kB")
+]
 Window = Annotated[
     tuple[float, float],
     BeforeValidator(_window),

@@ -18,9 +18,10 @@ from typing import Any
 from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.fault_agent import FaultAgent
 from shaketable.adapters.images import ensure_tools_image
-from shaketable.faults import FaultKind, Params, Probe, UnfitError
-from shaketable.model.errors import AgentError, ShakeError, TopologyError
+from shaketable.faults import CATALOGUE, FaultKind, Params, Probe, UnfitError
+from shaketable.model.errors import AgentError, EngineError, ShakeError, TopologyError
 from shaketable.model.history import FaultRecord
 from shaketable.model.units import FROM_TEXT
 from shaketable.ports import Target
@@ -134,6 +135,21 @@ def canary(say: Callable[[str], None]) -> Iterator[CanarySite]:
     engine.close()
     if residue:
         raise TopologyError("left behind: " + "; ".join(f"{r.what} {r.where}" for r in residue))
+
+
+def lacking() -> Mapping[str, str] | None:
+    """Why this machine cannot do each fault of the catalogue, empty where it can; None when no engine answers."""
+    try:
+        engine = DockerEngine()
+        image = ensure_tools_image(lambda _: None)
+        agent = FaultAgent(engine, image, new_run())
+    except EngineError:
+        return None
+    try:
+        return {kind.kind: agent.missing(kind.needs) for kind in CATALOGUE.values()}
+    finally:
+        agent.leave()
+        engine.close()
 
 
 def conform(site: CanarySite, kind: FaultKind, parameters: Mapping[str, Any] | None = None) -> Conformed:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.adapters.journal import OpenFault
-from shaketable.faults import FaultKind, Params, Plan, Probe, Seen, residue, witness
+from shaketable.faults import FaultKind, Params, Plan, Probe, Seen, UnfitError, residue, witness
 from shaketable.model.errors import AgentError, TopologyError
 from shaketable.model.history import FaultRecord, Witnessed
 from shaketable.ports import Target
@@ -75,6 +75,8 @@ class Injection:
     def prepare(self) -> None:
         """Resolve the targets, let a peer begin to knock so that it holds connections before the fault, and look once."""
         agent = self.site.keeper.agent()
+        if lacking := agent.missing(self.kind.needs):
+            raise UnfitError(f"{self.kind.kind} cannot be injected on this machine: {lacking}")
         hosts, targets = self.order.hosts, self.order.targets
         within = {h: s for h, s in hosts.items() if any(set(s) > set(mine) for mine in targets.values())}
         everyone = {**(hosts if self.kind.speaks_of_peers else within), **targets}

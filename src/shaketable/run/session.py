@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.guard_process import Guard
 from shaketable.adapters.journal import Journal
-from shaketable.model.errors import EngineError
+from shaketable.model.errors import AgentError, EngineError
 from shaketable.model.result import Residue
 from shaketable.run.agents import AgentKeeper
 from shaketable.run.heal import when_the_engine_answers
@@ -39,10 +40,15 @@ def session(run: str, engine: DockerEngine, image: str, say: Callable[[str], Non
     """Give a journal, a guard and an agent; whatever happens inside, nothing of the run stays on the engine."""
     journal = Journal.create(run, image=image)
     guard = Guard("shaketable.run.guard", run)
+    keeper: AgentKeeper | None = None
     try:
-        yield Session(run, engine, journal, AgentKeeper(engine, image, journal))
+        keeper = AgentKeeper(engine, image, journal)
+        yield Session(run, engine, journal, keeper)
     except BaseException:
         say("cleaning up")
+        if keeper is not None:  # or it would put another agent in the place of the one that is removed
+            with contextlib.suppress(AgentError, EngineError):
+                keeper.leave()
         _clean(run, engine, journal)
         raise
     finally:

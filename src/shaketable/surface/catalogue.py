@@ -14,7 +14,7 @@ from rich.table import Table
 
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import Exit, UsageError
-from shaketable.run.conform import Conformed, canary, conform
+from shaketable.run.conform import Conformed, canary, conform, lacking
 from shaketable.run.scenario_shape import suggestion
 
 
@@ -35,9 +35,11 @@ def _parameters(kind: FaultKind) -> list[dict[str, Any]]:
 
 def catalogue_json() -> list[dict[str, Any]]:
     """Every fault: kind, family, parameters, what a peer and a disk see, and how it is witnessed."""
+    here = lacking()
     return [
         {
             "kind": kind.kind,
+            "here": None if here is None else here[kind.kind] or True,
             "family": kind.family,
             "parameters": _parameters(kind),
             "a_peer_sees": kind.summary,
@@ -52,13 +54,20 @@ def catalogue_json() -> list[dict[str, Any]]:
 
 def show_catalogue(console: Console) -> None:
     """Print the catalogue by family."""
+    here = lacking()
     table = Table("fault", "parameters", "a peer sees", "witnessed when", box=None, pad_edge=False)
     for kind in sorted(CATALOGUE.values(), key=lambda k: k.family):
         shown = [
             f"{p['name']}{'' if p['required'] else '?'}: {p['example'] or p['default']}" for p in _parameters(kind)
         ]
-        table.add_row(kind.kind, "\n".join(shown), kind.summary, kind.proof.claim)
+        able = "" if here is None or not here[kind.kind] else " (not here)"
+        table.add_row(kind.kind + able, "\n".join(shown), kind.summary, kind.proof.claim)
     console.print(table)
+    if here is None:
+        console.print("no Docker engine answers, so it is not known which of them this machine can do")
+    else:
+        reasons = [f"{kind}: {why}" for kind, why in here.items() if why]
+        console.print("\n".join(["not here:", *reasons]) if reasons else "this machine can do all of them")
 
 
 def conform_all(names: Sequence[str], console: Console, *, as_json: bool) -> Exit:

@@ -1,0 +1,25 @@
+"""What this kernel can do of what faults need, by name: an empty text, or the reason why not."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+
+def abilities() -> dict[str, str]:
+    """`iptables`: packet filter rules; `nfqueue`: packets handed to a process that decides when they go on."""
+    no_tool = "" if shutil.which("iptables-restore") else "the tools image has no iptables"
+    known = _kernel_lists("targets") | _kernel_lists("matches")
+    return {
+        "iptables": no_tool,
+        "nfqueue": no_tool
+        or ("" if "NFQUEUE" in known else "this kernel has no NFQUEUE (xt_NFQUEUE, nfnetlink_queue)"),
+        "statistic": no_tool or ("" if "statistic" in known else "this kernel cannot drop at random (xt_statistic)"),
+    }
+
+
+def _kernel_lists(what: str) -> set[str]:
+    try:
+        return set(Path(f"/proc/net/ip_tables_{what}").read_text().split())
+    except OSError:
+        return set()

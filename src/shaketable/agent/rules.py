@@ -1,0 +1,64 @@
+"""Rules of ours in a target's own network namespace: chains of our own, entered from INPUT and OUTPUT by one rule each.
+
+    {"do": "rules", "chain": "ST-1a2b3c4d", "in": ["-s 10.0.0.2 -j DROP"], "out": [...], **member.step}
+    {"do": "no-rules", "chain": "ST-1a2b3c4d", **member.step}
+
+Nothing of anybody else's is touched: Docker's DNS lives in the same namespace's `nat` table. Loopback is left alone.
+Sources: iptables(8), iptables-restore(8), iptables-extensions(8).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from shaketable.agent.kernel import KernelError
+from shaketable.agent.namespaces import inside, open_netns
+
+_LIMIT = 5.0
+_HOOKS = {"in": ("INPUT", "! -i lo"), "out": ("OUTPUT", "! -o lo")}
+
+
+def add(step: dict[str, Any]) -> None:
+    """Set the chains, all in one transaction. Raises KernelError with iptables' own words."""
+    lines = ["*filter"]
+    for way, (hook, beyond) in _HOOKS.items():
+        if step.get(way):
+            chain = f"{step['chain']}-{way}"
+            lines += [f":{chain} - [0:0]", *(f"-A {chain} {rule}" for rule in step[way])]
+            lines.append(f'-I {hook} 1 {beyond} -m comment --comment "shaketable {chain}" -j {chain}')
+    text = "\n".join([*lines, "COMMIT", ""])
+    with inside(step["netns"], step["pid"]):
+        done = _run(["iptables-restore", "-w", "2", "-n"], text)
+    if done.returncode:
+        raise KernelError(f"rules in the network of {step['member']} were refused: {done.stderr.strip()[:300]}")
+
+
+def remove(step: dict[str, Any]) -> None:
+    """Take the chains away again; harmless when they, or the namespace, are gone. Raises KernelError when they stay."""
+    there = open_netns(step["netns"], step["pid"])
+    if there is None:
+        return
+    os.close(there)
+    with inside(step["netns"], step["pid"]):
+        saved = _run(["iptables-save", "-t", "filter"], "").stdout.splitlines()
+        mine = [line for line in saved if f" {step['chain']}-" in line or line.startswith(f":{step['chain']}-")]
+        if not mine:
+            return
+        lines = [
+            "*filter",
+            *(line.replace("-A ", "-D ", 1) for line in mine if line.startswith("-A ") and " -j ST-" in line),
+        ]
+        chains = [line[1:].split()[0] for line in mine if line.startswith(":")]
+        lines += [f"-F {chain}" for chain in chains] + [f"-X {chain}" for chain in chains]
+        done = _run(["iptables-restore", "-w", "2", "-n"], "\n".join([*lines, "COMMIT", ""]))
+    if done.returncode:
+        raise KernelError(f"rules in the network of {step['member']} could not be removed: {done.stderr.strip()[:300]}")
+
+
+def _run(words: list[str], text: str) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(words, input=text, capture_output=True, text=True, check=False, timeout=_LIMIT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelError(f"{words[0]} could not be run: {error}") from error

@@ -1,0 +1,380 @@
+"""Faults of a host's network beside `cut`: partition (one-way too), slow, jam, lossy, reject.
+
+All act in the target's own network namespace, which all its containers share, and are witnessed by datagrams between the
+network namespaces of the target and its peers, each direction by itself: nothing of the target's takes part in them.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from typing import Any, Literal
+
+from pydantic import Field, field_validator
+
+from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, Step, UnfitError
+from shaketable.faults.signature import Signature
+from shaketable.model.units import Duration, Share
+from shaketable.ports.targets import Target
+
+Direction = Literal["both", "in", "out"]
+Pattern = Literal["none", "halves", "ring", "bridge"]
+
+
+class Partition(Params):
+    """Which peers are no longer reached, and which way."""
+
+    peers: tuple[str, ...] = Field(default=(), description="hosts it is parted from; all when none is named")
+    direction: Direction = Field(default="both", description="what is lost: both ways, what comes in, or what goes out")
+    pattern: Pattern = Field(
+        default="none",
+        description="among the targets: halves, a ring (neighbours only) or a bridge (one member reaches both halves)",
+    )
+
+
+class Delay(Params):
+    """How late packets are."""
+
+    delay: Duration = Field(gt=0, le=60)
+    jitter: Duration = Field(
+        default=0.0, description="each packet's delay is drawn from delay - jitter .. delay + jitter"
+    )
+    direction: Direction = "out"
+
+
+class Held(Params):
+    """Which way packets are held."""
+
+    direction: Direction = "both"
+
+
+class Loss(Params):
+    """How many packets are lost."""
+
+    share: Share
+    direction: Direction = "both"
+
+    @field_validator("share")
+    @classmethod
+    def _some(cls, share: float) -> float:
+        if share < 0.05:
+            raise ValueError("less than 5 % could not be told from chance by its witness")
+        return share
+
+
+class Port(Params):
+    """Which port refuses."""
+
+    port: int | None = Field(default=None, ge=1, le=65535, description="all TCP ports when not named")
+
+
+def _name(target: Target, kind: str, params: Params) -> str:
+    """A chain's name: the same for the same fault on the same target, and short enough for the kernel."""
+    text = f"{target.name}/{kind}/{params.model_dump_json()}"
+    return f"ST-{blake2b(text.encode(), digest_size=5).hexdigest()}"
+
+
+def _rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
+    chain = _name(target, kind, params)
+    members = [m.name for m in target.members]
+    every = [{**m.step, "members": members, "chain": chain} for m in target.namespaces]
+    return Plan(tuple({"do": "rules", **s, **ways} for s in every), tuple({"do": "no-rules", **s} for s in every))
+
+
+def _ways(direction: Direction, rules: list[str], other: list[str] | None = None) -> dict[str, list[str]]:
+    ways = {"in": rules, "out": rules if other is None else other}
+    return ways if direction == "both" else {direction: ways[direction]}
+
+
+def _halves(names: list[str]) -> tuple[set[str], set[str]]:
+    return set(names[: len(names) // 2]), set(names[len(names) // 2 :])
+
+
+def apart(name: str, group: tuple[str, ...], pattern: Pattern) -> set[str]:
+    """Names of the group that a member no longer talks with; symmetric."""
+    names = sorted(group)
+    if pattern == "ring":
+        place = names.index(name)
+        return set(names) - {name, names[place - 1], names[(place + 1) % len(names)]}
+    if pattern == "bridge":
+        middle = names.pop(len(names) // 2)
+        if name == middle:
+            return set()
+    first, second = _halves(names)
+    return second if name in first else first
+
+
+def parted(target: Target, params: Partition) -> list[Target]:
+    """The peers a target is parted from. Raises UnfitError for names that are no peers, or none."""
+    if params.pattern != "none":
+        if len(target.group) < 3:
+            raise UnfitError(f"a {params.pattern} needs at least three targets, not {len(target.group)}")
+        names = apart(target.name, target.group, params.pattern)
+    else:
+        known = {peer.name for peer in target.peers}
+        if missing := sorted(set(params.peers) - known):
+            raise UnfitError(f"{' and '.join(missing)}: no peer of {target.name}; there are {', '.join(sorted(known))}")
+        names = set(params.peers) or known
+    found = [peer for peer in target.peers if peer.name in names and peer.ips]
+    if not found and params.pattern != "bridge":
+        raise UnfitError(f"{target.name} has no peer to be parted from")
+    return found
+
+
+def _partition(target: Target, params: Partition) -> Plan:
+    ips = [ip for peer in parted(target, params) for ip in peer.ips]
+    if not ips:  # the bridge itself
+        return _rules(target, "partition", params, **{"in": ["-j RETURN"]})
+    ways = _ways(params.direction, [f"-s {ip} -j DROP" for ip in ips], [f"-d {ip} -j DROP" for ip in ips])
+    return _rules(target, "partition", params, **ways)
+
+
+def _between(target: Target, peers: list[Target], **more: Any) -> Mapping[str, Look]:
+    mine = [peer for peer in peers if peer.ips]
+    pairs = [pair for peer in mine for pair in ([peer.name, target.name], [target.name, peer.name])]
+    ends = {t.name: t.end for t in (target, *mine)}
+    return {"datagrams": {"see": "datagrams", "ends": ends, "pairs": pairs, **more}}
+
+
+def _row(seen: Seen, a: str, b: str) -> Mapping[str, Any]:
+    row: Mapping[str, Any] = seen.now["datagrams"]["pairs"][f"{a}>{b}"]
+    return row
+
+
+def _partition_looks(target: Target, _: Partition) -> Mapping[str, Look]:
+    return _between(target, list(target.peers), count=6, every=0.005, wait=0.1)
+
+
+def _partition_wrong(seen: Seen) -> list[str]:
+    """Exactly what was to be lost is lost: all of it, in that direction, and nothing else."""
+    gone = {peer.name for peer in parted(seen.target, seen.params)}
+    others = set(seen.target.group) - {seen.target.name}
+    wrong = []
+    for peer in (p for p in seen.target.peers if p.ips):
+        for way, (a, b) in {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}.items():
+            lost = peer.name in gone and seen.params.direction in (way, "both")
+            # Among targets that are hit together, the other end's rules block this direction too.
+            lost = lost or (peer.name in gone and peer.name in others and seen.params.pattern != "none")
+            received = _row(seen, a, b)["received"]
+            if lost and received:
+                wrong.append(f"{received} datagrams came through from {a} to {b}")
+            elif not lost and not received and peer.name not in others:
+                wrong.append(f"no datagram came through from {a} to {b}, which is not parted")
+    return wrong
+
+
+def _through(seen: Seen) -> list[str]:
+    """Pairs, after heal, between which anything is still lost."""
+    pairs = seen.now["datagrams"]["pairs"]
+    return [
+        f"{name}: {row['sent'] - row['received']} of {row['sent']} still lost"
+        for name, row in pairs.items()
+        if row["received"] < row["sent"]
+    ]
+
+
+def _witness_peer(target: Target) -> list[Target]:
+    found = [peer for peer in target.peers if peer.ips and peer.name not in target.group][:1]
+    found = found or [peer for peer in target.peers if peer.ips][:1]
+    if not found:
+        raise UnfitError(f"{target.name} has no peer whose datagrams could witness this")
+    return found
+
+
+def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | None, jitter: float) -> Plan:
+    _witness_peer(target)
+    chain = _name(target, kind, params)
+    members = [m.name for m in target.members]
+    steps: list[Step] = []
+    undo: list[Step] = []
+    for member in target.namespaces:
+        for way in ("in", "out") if params.direction == "both" else (params.direction,):
+            # A queue for each way: both ends of one connection within a host would otherwise share one.
+            number = int(chain[3:7], 16) // 2 * 2 + (way == "out")
+            what = {**member.step, "members": members, "chain": f"{chain}{way[0]}"}
+            steps.append({"do": "run", "program": "delay", "queue": number, "delay": delay, "jitter": jitter, **what})
+            steps.append({"do": "rules", way: [f"-j NFQUEUE --queue-num {number} --queue-bypass"], **what})
+            undo.append({"do": "no-rules", **what})
+    return Plan(tuple(steps), tuple(undo))
+
+
+def _slow(target: Target, params: Delay) -> Plan:
+    return _delay_plan(target, params, "slow", params.delay, params.jitter)
+
+
+def _jam(target: Target, params: Held) -> Plan:
+    return _delay_plan(target, params, "jam", None, 0.0)
+
+
+def _sample(count: int, wait: Callable[[Any], float]) -> Callable[[Target, Any], Mapping[str, Look]]:
+    def looks(target: Target, params: Any) -> Mapping[str, Look]:
+        return _between(target, _witness_peer(target), count=count, every=0.005, wait=wait(params))
+
+    return looks
+
+
+def _medians(seen: Seen) -> list[tuple[str, float | None, bool]]:
+    """For each way: its name, the median delay in seconds (None: nothing came through), whether it is to be hit."""
+    (peer,) = _witness_peer(seen.target)
+    ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
+    found = []
+    for way, (a, b) in ways.items():
+        delays = _row(seen, a, b)["delays"]
+        found.append((way, statistics.median(delays) if delays else None, seen.params.direction in (way, "both")))
+    return found
+
+
+def _slow_wrong(seen: Seen) -> list[str]:
+    slack = max(0.01, 0.25 * seen.params.delay) + seen.params.jitter
+    wrong = []
+    for way, median, hit in _medians(seen):
+        wanted = seen.params.delay if hit else 0.0
+        if median is None or not wanted - 0.001 - seen.params.jitter <= median <= wanted + slack:
+            shown = "nothing came through" if median is None else f"{median * 1e3:.1f} ms"
+            wrong.append(f"the delay of what goes {way} is {shown}, not {wanted * 1e3:.0f} ms")
+    return wrong
+
+
+def _delays(seen: Seen) -> str:
+    return (
+        ", ".join(f"{way} {median * 1e3:.1f} ms" for way, median, _ in _medians(seen) if median is not None)
+        or "silence"
+    )
+
+
+def _slow_left(seen: Seen) -> list[str]:
+    late = [
+        f"{way} still takes {m * 1e3:.1f} ms" for way, m, hit in _medians(seen) if hit and m and m >= seen.params.delay
+    ]
+    return _through(seen) + late
+
+
+def _jam_wrong(seen: Seen) -> list[str]:
+    return [f"what goes {way} came through" for way, median, hit in _medians(seen) if hit and median is not None]
+
+
+def _lossy(target: Target, params: Loss) -> Plan:
+    _witness_peer(target)
+    rule = [f"-m statistic --mode random --probability {params.share:.6f} -j DROP"]
+    return _rules(target, "lossy", params, **_ways(params.direction, rule))
+
+
+_LOSS_SAMPLE = 400
+
+
+def _lossy_wrong(seen: Seen) -> list[str]:
+    """Within five standard deviations of the share that was asked for: one look in two million is wrong by chance."""
+    (peer,) = _witness_peer(seen.target)
+    ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
+    wrong = []
+    for way, (a, b) in ways.items():
+        row = _row(seen, a, b)
+        share = seen.params.share if seen.params.direction in (way, "both") else 0.0
+        lost, spread = 1 - row["received"] / row["sent"], 5 * (share * (1 - share) / row["sent"]) ** 0.5
+        if abs(lost - share) > spread + 0.005:
+            wrong.append(f"{lost:.1%} of what goes {way} was lost, not {share:.1%}")
+    return wrong
+
+
+def _losses(seen: Seen) -> str:
+    pairs = seen.now["datagrams"]["pairs"]
+    return ", ".join(f"{name} {row['sent'] - row['received']} of {row['sent']} lost" for name, row in pairs.items())
+
+
+def _reject(target: Target, params: Port) -> Plan:
+    where = f"-p tcp --dport {params.port}" if params.port else "-p tcp"
+    return _rules(target, "reject", params, **{"in": [f"{where} -j REJECT --reject-with tcp-reset"]})
+
+
+NETWORK_FAULTS: tuple[FaultKind, ...] = (
+    FaultKind(
+        "partition",
+        "network",
+        "silence between it and some peers, both ways or one way; others reach it",
+        _partition,
+        Proof(
+            "datagrams of exactly the parted directions are all lost",
+            _partition_looks,
+            _partition_wrong,
+            _losses,
+            _through,
+        ),
+        params=Partition,
+        needs=("iptables",),
+        whole_host=True,
+        example={"peers": ["peer-1"], "direction": "in"},
+        speaks_of_peers=True,
+    ),
+    FaultKind(
+        "slow",
+        "network",
+        "everything takes longer, handshakes too",
+        _slow,
+        Proof(
+            "datagrams to or from a peer take the delay longer, in the slowed directions only",
+            _sample(20, lambda params: params.delay + params.jitter + 0.1),
+            _slow_wrong,
+            _delays,
+            _slow_left,
+        ),
+        params=Delay,
+        needs=("iptables", "nfqueue"),
+        whole_host=True,
+        example={"delay": "50 ms"},
+        speaks_of_peers=True,
+    ),
+    FaultKind(
+        "jam",
+        "network",
+        "silence; what was sent meanwhile arrives late, after heal",
+        _jam,
+        Proof(
+            "no datagram comes through in the jammed directions",
+            _sample(5, lambda _: 0.1),
+            _jam_wrong,
+            _delays,
+            _through,
+        ),
+        params=Held,
+        needs=("iptables", "nfqueue"),
+        whole_host=True,
+        example={"direction": "both"},
+        speaks_of_peers=True,
+    ),
+    FaultKind(
+        "lossy",
+        "network",
+        "a share of the packets is lost; connections stall and recover",
+        _lossy,
+        Proof(
+            "the share of datagrams lost, in the lossy directions only, is the one asked for",
+            _sample(_LOSS_SAMPLE, lambda _: 0.1),
+            _lossy_wrong,
+            _losses,
+            _through,
+        ),
+        params=Loss,
+        needs=("iptables", "statistic"),
+        whole_host=True,
+        example={"share": "30 %"},
+        speaks_of_peers=True,
+    ),
+    FaultKind(
+        "reject",
+        "network",
+        "new connections are refused at once, live ones are reset when they speak",
+        _reject,
+        Signature(
+            "new connections are refused, and the processes run on",
+            frozenset({"refused"}),
+            frozenset({"open", "reset", "eof"}),
+            alive=True,
+            frozen=False,
+        ).proof,
+        params=Port,
+        needs=("iptables",),
+        whole_host=True,
+        example={},
+    ),
+)

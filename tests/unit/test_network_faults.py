@@ -1,0 +1,129 @@
+"""Network faults: who is parted from whom, which rules that takes, and what the witness must see."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shaketable.faults import CATALOGUE, Params, Seen, UnfitError, witness
+from shaketable.faults.network import Partition, apart
+from shaketable.model.units import FROM_TEXT
+from shaketable.ports import Link, Member, Target
+
+
+def host(number: int) -> Target:
+    """One of several hosts."""
+    name = f"host-{number}"
+    member = Member(name, f"c{number}", number, number, f"freezer/{name}", holds_namespace=True, netns=number)
+    return Target(name, (member,), (Link(f"veth{number}", number),), ((f"10.0.0.{number}", 80),), (f"10.0.0.{number}",))
+
+
+HOSTS = [host(n) for n in range(1, 6)]
+ONE = replace(HOSTS[0], peers=tuple(HOSTS[1:3]), group=("host-1",))
+
+
+def params(kind: str, **values: Any) -> Params:
+    """Parameters as they are read from a scenario."""
+    return CATALOGUE[kind].params.model_validate(values, context=dict(FROM_TEXT))
+
+
+def datagrams(target: Target, received: dict[str, int], delays: float = 0.0001, sent: int = 6) -> dict[str, Any]:
+    """A reading; pairs that are not named lost nothing."""
+    pairs = {}
+    for peer in target.peers:
+        for name in (f"{peer.name}>{target.name}", f"{target.name}>{peer.name}"):
+            got = received.get(name, sent)
+            pairs[name] = {"sent": sent, "received": got, "refused": 0, "delays": [delays] * got}
+    return {"datagrams": {"at": 5.0, "pairs": pairs}}
+
+
+@given(st.integers(3, 12), st.sampled_from(["halves", "ring", "bridge"]))
+def test_patterns_are_symmetric_and_part_somebody(size: int, pattern: Any) -> None:
+    """If a no longer talks with b, b no longer talks with a; nobody is parted from itself."""
+    group = tuple(f"n{n:02}" for n in range(size))
+    lost = {name: apart(name, group, pattern) for name in group}
+    for name, others in lost.items():
+        assert name not in others
+        assert all(name in lost[other] for other in others)
+    assert any(lost.values()) or (pattern == "ring" and size == 3)
+    if pattern == "ring":
+        assert all(len(others) == max(0, size - 3) for others in lost.values())
+    if pattern == "bridge":
+        assert sum(not others for others in lost.values()) == 1
+
+
+@pytest.mark.parametrize(("direction", "ways"), [("both", {"in", "out"}), ("in", {"in"}), ("out", {"out"})])
+def test_a_one_way_partition_has_rules_one_way(direction: str, ways: set[str]) -> None:
+    """What comes in is dropped by its source, what goes out by where it goes, and each way only when asked for."""
+    (step,) = CATALOGUE["partition"].plan_for(ONE, params("partition", peers=["host-2"], direction=direction)).steps
+    assert {way for way in ("in", "out") if way in step} == ways
+    assert step.get("in", ["-s 10.0.0.2 -j DROP"]) == ["-s 10.0.0.2 -j DROP"]
+    assert step.get("out", ["-d 10.0.0.2 -j DROP"]) == ["-d 10.0.0.2 -j DROP"]
+
+
+def test_every_change_is_undone_in_the_same_place() -> None:
+    """Each chain that is set is taken away again, in the namespace it was set in."""
+    for kind in ("partition", "slow", "jam", "lossy", "reject"):
+        given = {**CATALOGUE[kind].example, **({"peers": ["host-2"]} if kind == "partition" else {})}
+        plan = CATALOGUE[kind].plan_for(ONE, params(kind, **given))
+        made = {(s["chain"], s["netns"]) for s in plan.steps if s["do"] == "rules"}
+        assert made == {(s["chain"], s["netns"]) for s in plan.undo}
+        assert all(len(chain) <= 24 for chain, _ in made), "the kernel takes 28 characters, with -in or -out"
+
+
+def test_who_is_no_peer_is_named() -> None:
+    """A peer that does not exist is an error that names those that do."""
+    with pytest.raises(UnfitError, match=r"host-9: no peer of host-1; there are host-2, host-3"):
+        CATALOGUE["partition"].plan_for(ONE, params("partition", peers=["host-9"]))
+
+
+def test_a_shared_namespace_is_refused() -> None:
+    """An instance whose network is also used by others cannot be cut off alone: the message names its host's members."""
+    with pytest.raises(UnfitError, match="also used by host-1-orders"):
+        CATALOGUE["slow"].plan_for(replace(ONE, shared_with=("host-1-orders",)), params("slow", delay="50 ms"))
+
+
+@pytest.mark.parametrize(
+    ("received", "seen"),
+    [
+        ({"host-2>host-1": 0}, True),
+        ({}, False),
+        ({"host-2>host-1": 1}, False),
+        ({"host-2>host-1": 0, "host-1>host-2": 0}, False),
+        ({"host-2>host-1": 0, "host-3>host-1": 0}, False),
+    ],
+)
+def test_a_partition_is_witnessed_by_exactly_its_own_losses(received: dict[str, int], seen: bool) -> None:
+    """One way is one way: loss the other way, or of somebody else, is another fault."""
+    one_way = Partition(peers=("host-2",), direction="in")
+    found = witness(CATALOGUE["partition"], Seen(ONE, one_way, {}, datagrams(ONE, received)))
+    assert (found.at is not None) == seen, found.seen
+
+
+@pytest.mark.parametrize(("milliseconds", "seen"), [(50, True), (52, True), (0.1, False), (30, False), (90, False)])
+def test_slow_is_witnessed_by_its_own_delay(milliseconds: float, seen: bool) -> None:
+    """A delay that is not the one asked for is no proof."""
+    reading = datagrams(ONE, {}, delays=0.0001)
+    for row in (reading["datagrams"]["pairs"]["host-1>host-2"],):
+        row["delays"] = [milliseconds / 1000] * 6
+    found = witness(CATALOGUE["slow"], Seen(ONE, params("slow", delay="50 ms"), {}, reading))
+    assert (found.at is not None) == seen, found.seen
+
+
+@pytest.mark.parametrize(("received", "seen"), [(280, True), (400, False), (100, False)])
+def test_loss_is_witnessed_by_its_own_share(received: int, seen: bool) -> None:
+    """30 % of 400 is 120 give or take 46; nothing lost, or three quarters, is another fault."""
+    both = {"host-2>host-1": received, "host-1>host-2": received}
+    found = witness(CATALOGUE["lossy"], Seen(ONE, params("lossy", share="30 %"), {}, datagrams(ONE, both, sent=400)))
+    assert (found.at is not None) == seen, found.seen
+
+
+def test_a_loss_that_could_not_be_witnessed_is_refused() -> None:
+    """Less than 5 % could not be told from chance."""
+    with pytest.raises(ValidationError, match="could not be told from chance"):
+        params("lossy", share="1 %")
