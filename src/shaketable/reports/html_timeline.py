@@ -74,7 +74,9 @@ class Timeline(TypedDict):
     zero: str
     """What happened at 0."""
     down: tuple[int, int] | None
-    """From effect to the end of heal."""
+    """From the first effect to the end of the last heal."""
+    bands: list[tuple[int, int, int, str]]
+    """With several faults, for each: from effect, until healed, its row, and what it was."""
     marks: list[tuple[int, str]]
     deadlines: list[tuple[int, str]]
     lanes: list[Lane]
@@ -117,6 +119,7 @@ def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Ti
         end=ms(history.ended),
         zero=f"{fault.kind} of {one_line(' and '.join(fault.targets))}" if fault else "the trial began",
         down=(0, max(ms(history.healed), 0)) if fault else None,
+        bands=_bands(history, ms),
         marks=list(_marks(history, ms)),
         deadlines=_deadlines(scenario) if fault else [],
         lanes=list(_lanes(history, scenario, ms)),
@@ -130,17 +133,30 @@ def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Ti
     )
 
 
+def _bands(history: TrialHistory, ms: _Scale) -> list[tuple[int, int, int, str]]:
+    """Give faults that overlap rows of their own; one fault alone needs none."""
+    if len(history.faults) < 2:
+        return []
+    rows: list[int] = []
+    bands = []
+    for fault in sorted(history.faults, key=lambda f: f.injected):
+        begins, ends = ms(fault.injected), max(ms(fault.healed), ms(fault.injected) + 1)
+        row = next((n for n, until in enumerate(rows) if until <= begins), len(rows))
+        rows[row : row + 1] = [ends]
+        bands.append((begins, ends, row, f"{fault.id}: {fault.kind} of {one_line(' and '.join(fault.targets))}"))
+    return bands
+
+
 def _marks(history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str]]:
     if history.steady is not None:
         yield ms(history.steady), "steady"
-    for fault in history.faults:
-        which = f"{fault.id}: " if len(history.faults) > 1 else ""
-        yield ms(fault.sent), f"{which}sent"
-        yield ms(fault.injected), f"{which}takes effect"
+    for fault in history.faults if len(history.faults) == 1 else ():  # several are drawn as bands of their own
+        yield ms(fault.sent), "sent"
+        yield ms(fault.injected), "takes effect"
         if fault.witness.at is not None:
-            yield ms(fault.witness.at), f"{which}witnessed"
-        yield ms(fault.heal_began), f"{which}heal begins"
-        yield ms(fault.healed), f"{which}healed"
+            yield ms(fault.witness.at), "witnessed"
+        yield ms(fault.heal_began), "heal begins"
+        yield ms(fault.healed), "healed"
     if history.recovered is not None:
         yield ms(history.recovered), "steady again"
 

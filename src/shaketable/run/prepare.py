@@ -102,6 +102,10 @@ def prepare_images(paths: Sequence[Path], say: Callable[[str], None]) -> None:
             project_of(loaded, variant, "st-build", "build", "0").build(say)
 
 
+def _plain(value: object) -> str:
+    return " and ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
     """What would be done, trial by trial, in words."""
     scenario = loaded.scenario
@@ -113,7 +117,7 @@ def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
         for work in works(loaded, variant, request):
             for number, planned in enumerate(plan_trial(scenario, work.seed, work.axis, places, CATALOGUE)):
                 where = "; ".join(f"{name} ({', '.join(services)})" for name, services in planned.targets.items())
-                said = ", ".join(f"{k} {v}" for k, v in planned.params.model_dump().items() if v is not None)
+                said = ", ".join(f"{k} {_plain(v)}" for k, v in planned.written.items())
                 lines.append(
                     f"  {f'#{work.index}:' if not number else ' ' * len(f'#{work.index}:')} {planned.kind.kind}"
                     f"{f' ({said})' if said else ''} {where} {show_duration(planned.event.delay)}"

@@ -28,6 +28,8 @@ class Planned:
     targets: Services
     when: When | None
     event: Event
+    written: Mapping[str, Any]
+    """The parameters as the scenario writes them, for people."""
 
 
 def resolved(value: str, axis: Mapping[str, str]) -> str:
@@ -106,6 +108,7 @@ def plan_trial(
                 params=kind.params.model_validate(known, context=dict(FROM_TEXT)),
                 targets={name: choices[name] for name in names},
                 when=fault.when,
+                written=known,
                 event=Event(
                     fault.id,
                     between(seed, (fault.id, "after"), *fault.after),

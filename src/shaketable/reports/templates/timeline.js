@@ -197,6 +197,16 @@ function marks(data, add, x, left, right) {
   if (!data.down) return 56;
   add("text", { class: "name end", x: left - 12, y: 62 }, "fault");
   const [a, b] = [Math.max(left, x(data.down[0])), Math.min(right, x(data.down[1]))];
+  for (const [from, until, row, text] of data.bands) {
+    const [c, d] = [Math.max(left, x(from)), Math.min(right, x(until))];
+    if (d <= c) continue;
+    const y = 48 + 21 * row;
+    add("rect", { class: "down", x: c, y, width: d - c, height: 19, rx: 3 });
+    const short = text.split(":")[0];
+    const shown = [text, short].find((words) => d - c > wide(words));
+    if (shown) add("text", { class: "down-text", x: c + 8, y: y + 13.5 }, shown);
+  }
+  if (data.bands.length) return 86 + 21 * Math.max(...data.bands.map((band) => band[2]));
   if (b > a) {
     const heal = Math.min(b, Math.max(a, x((data.marks.find(([, text]) => text === "heal begins") || [data.down[1]])[0])));
     add("rect", { class: "down", x: a, y: 48, width: Math.max(1, heal - a), height: 19, rx: 3 });
