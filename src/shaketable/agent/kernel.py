@@ -166,7 +166,10 @@ def links(pid: int) -> list[tuple[str, int]]:
         ends = [(int((inside / n / "ifindex").read_text()), int((inside / n / "iflink").read_text())) for n in names]
     except OSError as error:
         raise KernelError(f"the links of process {pid} cannot be read: {error}") from error
-    host = {int((link / "ifindex").read_text()): link.name for link in Path("/sys/class/net").iterdir()}
+    host: dict[int, str] = {}
+    for link in Path("/sys/class/net").iterdir():
+        with contextlib.suppress(OSError):  # somebody else's link that goes away this very moment
+            host[int((link / "ifindex").read_text())] = link.name
     found = []
     for index, peer in ends:
         name = host.get(peer, "")
