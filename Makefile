@@ -37,7 +37,6 @@ check: .venv/ready ## Lint, format and strict types
 bench: ## Benchmarks, as JSON on stdout
 	@$(MAKE) --no-print-directory setup >&2
 	@$(BIN)/python tests/bench/bench.py
-	@$(BIN)/python tests/bench/faults.py
 
 doctor: .venv/ready ## What works on this machine, and what to do about what does not
 	@$(BIN)/shaketable doctor

@@ -3,6 +3,7 @@
 - valid trials per minute of the corrected back office by number of lanes, and the bound that the scenario's own times set
 - the same verdict obtained without shaketable (naive_crash.py), in the same run, and the ratio
 - sent-to-effective delay and skew by mode, largest gap between two looks, CPU of the observer
+- every fault by itself: sent-to-effective and heal, on 1 and 20 targets, beside other ways of doing it (faults.py)
 """
 
 from __future__ import annotations
@@ -152,6 +153,8 @@ def main() -> None:
         runs = [(lanes, campaign(lanes, 2 if lanes < 4 else 4, Path(scratch) / f"lanes-{lanes}")) for lanes in LANES]
         lanes = [by_lanes(finished, n) for n, finished in runs]
         without = naive(Path(scratch))
+    import faults  # noqa: PLC0415  (it uses what is defined here)
+
     best = max(lanes, key=lambda row: row["valid_per_minute"])
     print(  # noqa: T201
         json.dumps(
@@ -162,6 +165,7 @@ def main() -> None:
                 "ratio": round(best["valid_per_minute"] / without["trials_per_minute"], 2)
                 if without["passed"]
                 else None,
+                "faults": faults.figures(Log()),
                 "modes": by_mode([t for _, f in runs for t in f.result.scenarios[0].trials]),
             },
             indent=1,
