@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shaketable.adapters.compose_source import ComposeSource, nearest
 from shaketable.model.errors import Problem, ScenarioError
+from shaketable.model.units import parse_size
 from shaketable.ports import Places
 
 EXTENSION = "x-shaketable"
+_KEYS = ["hosts", "volumes"]
+_SMALLEST, _LARGEST = 8 << 20, 64 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
@@ -51,6 +54,8 @@ class ComposeModel:
     services: Mapping[str, Service]
     networks: tuple[str, ...]
     hosts: Mapping[str, tuple[str, ...]]
+    volumes: Mapping[str, int] = field(default_factory=dict)
+    """Volumes that are to be disks of their own, and their sizes in bytes."""
 
     @property
     def places(self) -> Places:
@@ -64,14 +69,16 @@ class ComposeModel:
 def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> ComposeModel:
     """Read what `docker compose config --format json` gave. Raises ScenarioError with every problem of our own keys."""
     services = {name: _service(name, entry) for name, entry in (resolved.get("services") or {}).items()}
-    problems = list(_check_extension(resolved.get(EXTENSION), services, source)) if EXTENSION in resolved else []
+    problems = list(_check_extension(resolved, services, source)) if EXTENSION in resolved else []
     if not services:
         problems.append(source.problem("there are no services", "services"))
     if problems:
         raise ScenarioError(problems)
-    declared = (resolved.get(EXTENSION) or {}).get("hosts")
+    ours = resolved.get(EXTENSION) or {}
+    declared = ours.get("hosts")
+    volumes = {name: int(parse_size(size)) for name, size in (ours.get("volumes") or {}).items()}
     hosts = {name: tuple(members) for name, members in declared.items()} if declared else _by_namespace(services)
-    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts)
+    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes)
 
 
 def _service(name: str, entry: Mapping[str, Any]) -> Service:
@@ -120,16 +127,43 @@ def _namespace(service: Service, services: Mapping[str, Service]) -> str:
     return service.name
 
 
-def _check_extension(value: object, services: Mapping[str, Service], source: ComposeSource) -> Iterator[Problem]:
+def _check_extension(
+    resolved: Mapping[str, Any], services: Mapping[str, Service], source: ComposeSource
+) -> Iterator[Problem]:
+    value = resolved[EXTENSION]
     if not isinstance(value, Mapping):
-        yield source.problem(f"{EXTENSION} must be a mapping with the key 'hosts'", EXTENSION)
+        yield source.problem(f"{EXTENSION} must be a mapping with the keys {' and '.join(_KEYS)}", EXTENSION)
         return
     for key in value:
-        if key != "hosts":
-            yield source.problem(f"{EXTENSION}: unknown key {key!r}{nearest(key, ['hosts'])}", EXTENSION, key)
-    hosts = value.get("hosts")
-    if hosts is None and "hosts" not in value:
+        if key not in _KEYS:
+            yield source.problem(f"{EXTENSION}: unknown key {key!r}{nearest(key, _KEYS)}", EXTENSION, key)
+    if "hosts" in value:
+        yield from _check_hosts(value["hosts"], services, source)
+    if "volumes" in value:
+        yield from _check_volumes(value["volumes"], resolved.get("volumes") or {}, source)
+
+
+def _check_volumes(wanted: object, declared: Mapping[str, Any], source: ComposeSource) -> Iterator[Problem]:
+    place = (EXTENSION, "volumes")
+    if not isinstance(wanted, Mapping) or not wanted:
+        yield source.problem(f"{EXTENSION}.volumes must map the name of each volume to its size, as '256 MiB'", *place)
         return
+    for name, size in wanted.items():
+        entry = declared.get(name)
+        if name not in declared:
+            message = f"there is no volume {name!r} that a service uses{nearest(name, list(declared))}"
+            yield source.problem(message, *place, name)
+        elif entry and (entry.get("external") or entry.get("driver_opts") or entry.get("driver", "local") != "local"):
+            message = f"the volume {name!r} has a driver of its own or is external; only a plain one can be a disk"
+            yield source.problem(message, *place, name)
+        try:
+            if not _SMALLEST <= parse_size(size) <= _LARGEST:
+                yield source.problem(f"the size of {name!r} must be between 8 MiB and 64 GiB", *place, name)
+        except ValueError as error:
+            yield source.problem(f"the size of {name!r}: {error}", *place, name)
+
+
+def _check_hosts(hosts: object, services: Mapping[str, Service], source: ComposeSource) -> Iterator[Problem]:
     if not isinstance(hosts, Mapping) or not hosts:
         yield source.problem(f"{EXTENSION}.hosts must map each host's name to a list of services", EXTENSION, "hosts")
         return

@@ -44,6 +44,10 @@ class ContainerFacts:
     stop_signal: int
     restart_policy: str
     labels: Mapping[str, str]
+    oom_killed: bool = False
+    """Whether the engine heard of its end for want of memory."""
+    restarts: int = 0
+    """How often the engine has started it again by itself."""
 
 
 def _translated(
@@ -114,6 +118,15 @@ class DockerEngine:
         self._api.start(container)
 
     @_translated
+    def ensure_running(self, container: str) -> None:
+        """Start a container that has ended; one that waits to be started again does not wait any longer."""
+        state = self._api.inspect_container(container)["State"]
+        if state.get("Restarting"):
+            self._api.restart(container, timeout=0)
+        elif not state.get("Running"):
+            self._api.start(container)
+
+    @_translated
     def set_restart_policy(self, container: str, policy: str) -> None:
         """Change a container's restart policy (`no`, `always`, `unless-stopped`, `on-failure`)."""
         self._api.update_container(container, restart_policy={"Name": policy, "MaximumRetryCount": 0})  # type: ignore[arg-type]
@@ -146,7 +159,9 @@ class DockerEngine:
                 "cap_drop": ["ALL"],
                 "cap_add": list(AGENT_CAPABILITIES),
                 "security_opt": ["seccomp=unconfined", "apparmor=unconfined"],
-                "binds": ["/sys/fs/cgroup:/host/cgroup:rw"],
+                "binds": ["/sys/fs/cgroup:/host/cgroup:rw", "/dev:/host/dev:rw", f"{self._disks(run)}:/disks:rw"],
+                # Loop devices alone, for the disks of topologies that ask for some.
+                "device_cgroup_rules": ["b 7:* rwm", "c 10:237 rwm"],
             }
         else:
             options |= {"network_mode": network, "cap_drop": ["ALL"], "security_opt": ["no-new-privileges"]}
@@ -168,6 +183,12 @@ class DockerEngine:
             self._api.remove_container(identity, force=True)
             raise
         return identity, Channel(name, raw, on_message, on_close)
+
+    def _disks(self, run: str) -> str:
+        """Name of the volume that holds a run's disks, made if it is not there."""
+        name = f"st-{run}-disks"
+        self._api.create_volume(name, labels={RUN_LABEL: run, LANE_LABEL: ""})
+        return name
 
     @_translated
     def wait_gone(self, container: str, limit: float) -> bool:
@@ -283,6 +304,8 @@ def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
         stop_signal=number,
         restart_policy=(host.get("RestartPolicy") or {}).get("Name") or "no",
         labels=config.get("Labels") or {},
+        oom_killed=bool(state.get("OOMKilled")),
+        restarts=int(raw.get("RestartCount") or 0),
     )
 
 

@@ -68,6 +68,7 @@ class FaultAgent:
                 stop_signal=c.stop_signal,
                 restart_policy=c.restart_policy,
                 netns=answer["members"][c.name]["netns"],
+                disks=tuple((path, device) for path, device in answer["members"][c.name]["disks"]),
             )
             for c in containers
         )
@@ -113,6 +114,14 @@ class FaultAgent:
     def care(self, containers: Sequence[ContainerFacts]) -> None:
         """Give containers into the agent's care: it ends them when the harness goes away without a word."""
         self.ask("care", pids=[c.pid for c in containers if c.running])
+
+    def attach(self, disks: Mapping[str, int]) -> dict[str, str]:
+        """Make disks of so many bytes; their devices, as `loop3`. Raises AgentError."""
+        return dict(self.ask("attach", limit=60.0, disks=dict(disks))["devices"])
+
+    def detach(self, disks: Sequence[str]) -> list[str]:
+        """Take disks away; the problems, if any."""
+        return list(self.ask("detach", disks=list(disks))["problems"])
 
     def leave(self) -> None:
         """An orderly goodbye; whatever is still held is undone first."""

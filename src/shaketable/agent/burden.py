@@ -5,38 +5,24 @@ The children die with the agent and with their target. What they use is the targ
 
 from __future__ import annotations
 
-import ctypes
 import mmap
-import os
 import signal
 import threading
 import time
 from typing import Any, Final
 
-from shaketable.agent.children import Ready
+from shaketable.agent.children import Ready, forked
 from shaketable.agent.kernel import KernelError
 
-_PR_SET_PDEATHSIG: Final = 1
 _PAGE: Final = 4096
 _STEP: Final = 1 << 20
 _MOST: Final = 10_000
 
 
-def _fork() -> bool:
-    """Fork; True in the new process, which dies with this one."""
-    parent = os.getpid()
-    if os.fork():
-        return False
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent:
-        os._exit(1)
-    return True
-
-
 def spin(request: dict[str, Any], ready: Ready) -> None:
     """{"workers": number}: that many loops that never rest."""
     for _ in range(int(request["workers"]) - 1):
-        if _fork():
+        if not forked():
             break
     else:
         ready()

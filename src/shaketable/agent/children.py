@@ -73,11 +73,23 @@ def join_cgroups(target: int) -> None:
                 ) from error
 
 
+def forked() -> int:
+    """Fork a process that dies with this one: its pid here, 0 in it."""
+    parent = os.getpid()
+    pid = os.fork()
+    if not pid:
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+        if os.getppid() != parent:
+            os._exit(1)
+    return pid
+
+
 def spawn(program: Program, request: dict[str, Any], *, limit: float = READY_LIMIT) -> Child:
     """Fork a child that runs `program(request, ready)`; return when it is ready. Raises KernelError with its reason.
 
     Of the request, `netns` (an inode, with `pid` beside it) is entered first, and `cgroups: true` moves the child into
-    the cgroups of `pid`. Must be called from the agent's main thread, whose end would otherwise end the child.
+    the cgroups of `pid`. With `outlives: true` it does not end with that process. Must be called from the agent's main
+    thread, whose end would otherwise end the child.
     """
     parent = os.getpid()
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -95,7 +107,7 @@ def spawn(program: Program, request: dict[str, Any], *, limit: float = READY_LIM
         raise
     finally:
         os.close(reading)
-    return Child(pid, kernel.started(pid), int(request.get("pid", 0)), said)
+    return Child(pid, kernel.started(pid), 0 if request.get("outlives") else int(request.get("pid", 0)), said)
 
 
 def _run(program: Program, request: dict[str, Any], writing: int, parent: int) -> None:

@@ -27,7 +27,8 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     """{"ends": {name: {"netns", "pid", "ip"}}, "pairs": [[from, to]], "count", "every", "wait", "size"}.
 
     Each pair gets `count` datagrams of `size` bytes, one every `every` seconds; `wait` seconds after the last one counts
-    the rest as lost. Answers {"pairs": {"a>b": {"sent", "received", "refused", "delays": [seconds]}}}.
+    the rest as lost. Answers {"pairs": {"a>b": {"sent", "received", "refused", "delays": [seconds], "first", "last"}}},
+    the last two when the first and last one came.
     """
     count, every, wait = int(look.get("count", 5)), float(look.get("every", 0.005)), float(look.get("wait", 0.1))
     padding = b"\0" * max(0, int(look.get("size", 64)) - _BODY.size)
@@ -93,6 +94,8 @@ class _Exchange:
                 row = self.found[self._pairs[number]]
                 row["received"] += 1
                 row["delays"].append(round(now - sent, 6))
+                row["last"] = now
+                row.setdefault("first", now)
 
 
 def see_connects(look: dict[str, Any]) -> dict[str, Any]:

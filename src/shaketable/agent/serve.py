@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shaketable.agent import kernel
+from shaketable.agent import disks, kernel
 from shaketable.agent.abilities import abilities
 from shaketable.agent.children import Child, Watcher, end
 from shaketable.agent.steps import Step, carry_out, undo_all
@@ -40,6 +40,7 @@ class Agent:
         self.undo: dict[str, list[Step]] = {}
         self.children: dict[str, list[Child]] = {}
         self.ours: set[str] = set()
+        self.disks: set[str] = set()
         self.watcher = Watcher()
 
     def hello(self, _: dict[str, Any]) -> dict[str, Any]:
@@ -79,6 +80,7 @@ class Agent:
                 "start": kernel.started(pid),
                 "cgroup": cgroup,
                 "netns": inode,
+                "disks": [[mount.path, mount.device] for mount in disks.mounts(pid)],
             }
         ports = sorted({port for pid in request["pids"].values() for port in kernel.listening(pid, owned)})
         return {"members": members, "links": links, "ports": ports, "ips": ips}
@@ -153,6 +155,19 @@ class Agent:
         self.ours.update(kernel.cgroup_of(pid) for pid in request["pids"])
         return {}
 
+    def attach(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Make disks, {"disks": {name: bytes}}; answers their devices. They end with the harness, or by `detach`."""
+        devices = {}
+        for name, size in request["disks"].items():
+            self.disks.add(name)
+            devices[name] = disks.attach(name, int(size))
+        return {"devices": devices}
+
+    def detach(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Take disks away, {"disks": [name]}."""
+        self.disks -= set(request["disks"])
+        return {"problems": undo_all([{"do": "no-disk", "name": name} for name in request["disks"]])}
+
     def close(self, *, orderly: bool) -> None:
         """Undo all; without an orderly goodbye also end what is in our care."""
         for fault in list(self.undo):
@@ -161,6 +176,7 @@ class Agent:
             for cgroup in self.ours:
                 for pid in kernel.processes(cgroup):
                     kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
+            undo_all([{"do": "no-disk", "name": name} for name in self.disks])
 
 
 def main() -> None:
@@ -168,7 +184,7 @@ def main() -> None:
     agent = Agent()
     operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         name: getattr(agent, name)
-        for name in ("hello", "now", "resolve", "inject", "inspect", "heal", "undo_steps", "care")
+        for name in ("hello", "now", "resolve", "inject", "inspect", "heal", "undo_steps", "care", "attach", "detach")
     }
 
     def leave(*_: object) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shaketable.agent import burden, kernel, packets, rules
+from shaketable.agent import burden, connections, disks, ends, kernel, packets, rules, shape
 from shaketable.agent.children import Child, Program, spawn
 
 Step = dict[str, Any]
@@ -54,6 +54,15 @@ STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
     "signal": _signal,
     "rules": rules.add,
     "no-rules": rules.remove,
+    "reset": connections.reset,
+    "shape": shape.add,
+    "no-shape": shape.remove,
+    "kill-worker": ends.kill_worker,
+    "disk-off": disks.power_off,
+    "disk-free": disks.free,
+    "disk-stall": disks.stall,
+    "disk-resume": disks.resume,
+    "no-disk": disks.detach,
 }
 """Changes that the kernel keeps, and their undo."""
 
@@ -62,6 +71,9 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "spin": burden.spin,
     "hog": burden.hog,
     "fork": burden.fork,
+    "fill": disks.fill,
+    "oom": ends.oom,
+    "crash-loop": ends.crash_loop,
 }
 """What a child can do; it holds the fault while it lives."""
 

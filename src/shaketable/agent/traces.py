@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
+from shaketable.agent.ends import commands
 from shaketable.agent.namespaces import inside
 
 _NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b")
@@ -41,6 +42,17 @@ def see_states(look: dict[str, Any]) -> dict[str, Any]:
         stat = Path(f"/proc/{member['pid']}/stat").read_text() if alive else ""
         states[member["member"]] = stat.rpartition(")")[2].split()[0] if stat else "gone"
     return {"states": states}
+
+
+def see_processes(look: dict[str, Any]) -> dict[str, Any]:
+    """{"members": [...]}: {"processes": {member: [[pid, start, command line]]}}, the oldest first."""
+    return {"processes": {m["member"]: [list(one) for one in commands(m["cgroup"])] for m in look["members"]}}
+
+
+def see_oom_kills(_: dict[str, Any]) -> dict[str, Any]:
+    """{"kills": number}: how many processes the kernel has ended for want of memory, on the whole machine."""
+    rows = dict(line.split() for line in Path("/proc/vmstat").read_text().splitlines())
+    return {"kills": int(rows["oom_kill"])}
 
 
 def _lines(*words: str) -> list[str]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import datagrams, kernel, traces, usage
+from shaketable.agent import attempts, connections, datagrams, kernel, traces, usage
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -22,9 +22,13 @@ Reading = dict[str, Any]
 SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
+    "crowd": connections.see_crowd,
+    "oom-kills": traces.see_oom_kills,
+    "processes": traces.see_processes,
     "states": traces.see_states,
     "traces": traces.see,
     "usage": usage.see,
+    "writes": attempts.see,
 }
 """How each kind of look is taken. A function gives its reading without `at`, or raises KernelError or OSError."""
 

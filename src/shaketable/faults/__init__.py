@@ -3,16 +3,21 @@
 from collections.abc import Mapping
 from typing import Final
 
+from shaketable.faults.connections import CONNECTION_FAULTS
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError, residue, witness
+from shaketable.faults.disk import DISK_FAULTS
 from shaketable.faults.host import HOST_FAULTS
 from shaketable.faults.installed import installed
 from shaketable.faults.network import NETWORK_FAULTS
+from shaketable.faults.process import PROCESS_FAULTS
 from shaketable.faults.resource import RESOURCE_FAULTS
 from shaketable.faults.signature import Probe, Signature
 from shaketable.ports import Target
 
 OURS: Final[Mapping[str, FaultKind]] = {
-    fault.kind: fault for fault in (*HOST_FAULTS, *NETWORK_FAULTS, *RESOURCE_FAULTS)
+    fault.kind: fault
+    for family in (HOST_FAULTS, PROCESS_FAULTS, NETWORK_FAULTS, CONNECTION_FAULTS, RESOURCE_FAULTS, DISK_FAULTS)
+    for fault in family
 }
 """Every fault of ours, by kind."""
 

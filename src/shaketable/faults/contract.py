@@ -20,6 +20,9 @@ Look: TypeAlias = Mapping[str, Any]
 Reading: TypeAlias = Mapping[str, Any]
 Family = Literal["process", "host", "network", "resource", "disk", "database", "clock", "dependency"]
 
+Revive: TypeAlias = Literal["no", "start", "if-ended"]
+"""Afterwards: `start` again what the fault ended, the engine's restart policy suspended meanwhile; or only `if-ended`."""
+
 
 class Params(Model):
     """Base of every fault's parameters; a fault without any uses this very class."""
@@ -31,13 +34,15 @@ class UnfitError(TopologyError):
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What the agent is asked to do, and what undoes it. `revive`: the containers must be started again afterwards."""
+    """What the agent is asked to do, and what undoes it."""
 
     steps: tuple[Step, ...]
     undo: tuple[Step, ...] = ()
-    revive: bool = False
+    revive: Revive = "no"
     grace: float | None = None
     """For a goodbye: seconds until what has not ended is killed."""
+    returns: float | None = None
+    """Seconds after which what was ended comes back by itself, while the fault is still looked at."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,15 @@ class FaultKind:
                 f"{self.kind} acts on a network namespace, and that of {target.name} is also used by {others}",
                 hint=f"name their host as the target of {self.kind}, not the instance",
             )
-        return self.plan(target, params)
+        plan = self.plan(target, params)
+        if plan.revive == "start" and target.shared_with and any(m.holds_namespace for m in target.members):
+            others = ", ".join(target.shared_with)
+            raise UnfitError(
+                f"{target.name} brings the network namespace that {others} also live in: ended alone it would leave "
+                "them in one without a link",
+                hint=f"name their host as the target of {self.kind}",
+            )
+        return plan
 
 
 def _words(differences: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Faults of a host's network beside `cut`: partition (one-way too), slow, jam, lossy, reject.
+"""Faults of a host's network beside `cut`: partition (one-way too), slow, jam, lossy, throttled.
 
 All act in the target's own network namespace, which all its containers share, and are witnessed by datagrams between the
 network namespaces of the target and its peers, each direction by itself: nothing of the target's takes part in them.
@@ -14,8 +14,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator
 
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, Step, UnfitError
-from shaketable.faults.signature import Signature
-from shaketable.model.units import Duration, Share
+from shaketable.model.units import Bandwidth, Duration, Share, show_bandwidth
 from shaketable.ports.targets import Target
 
 Direction = Literal["both", "in", "out"]
@@ -63,10 +62,11 @@ class Loss(Params):
         return share
 
 
-class Port(Params):
-    """Which port refuses."""
+class Rate(Params):
+    """How much goes through."""
 
-    port: int | None = Field(default=None, ge=1, le=65535, description="all TCP ports when not named")
+    rate: Bandwidth = Field(ge=64e3, le=200e6, description="of the whole target, each way by itself")
+    direction: Direction = "out"
 
 
 def _name(target: Target, kind: str, params: Params) -> str:
@@ -75,7 +75,8 @@ def _name(target: Target, kind: str, params: Params) -> str:
     return f"ST-{blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
-def _rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
+def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
+    """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.rules."""
     chain = _name(target, kind, params)
     members = [m.name for m in target.members]
     every = [{**m.step, "members": members, "chain": chain} for m in target.namespaces]
@@ -125,9 +126,9 @@ def parted(target: Target, params: Partition) -> list[Target]:
 def _partition(target: Target, params: Partition) -> Plan:
     ips = [ip for peer in parted(target, params) for ip in peer.ips]
     if not ips:  # the bridge itself
-        return _rules(target, "partition", params, **{"in": ["-j RETURN"]})
+        return rules(target, "partition", params, **{"in": ["-j RETURN"]})
     ways = _ways(params.direction, [f"-s {ip} -j DROP" for ip in ips], [f"-d {ip} -j DROP" for ip in ips])
-    return _rules(target, "partition", params, **ways)
+    return rules(target, "partition", params, **ways)
 
 
 def _between(target: Target, peers: list[Target], **more: Any) -> Mapping[str, Look]:
@@ -174,7 +175,8 @@ def _through(seen: Seen) -> list[str]:
     ]
 
 
-def _witness_peer(target: Target) -> list[Target]:
+def witness_peer(target: Target) -> list[Target]:
+    """Choose the peer from which the witness looks, outside the targets if there is one. Raises UnfitError."""
     found = [peer for peer in target.peers if peer.ips and peer.name not in target.group][:1]
     found = found or [peer for peer in target.peers if peer.ips][:1]
     if not found:
@@ -183,7 +185,7 @@ def _witness_peer(target: Target) -> list[Target]:
 
 
 def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | None, jitter: float) -> Plan:
-    _witness_peer(target)
+    witness_peer(target)
     chain = _name(target, kind, params)
     members = [m.name for m in target.members]
     steps: list[Step] = []
@@ -209,14 +211,14 @@ def _jam(target: Target, params: Held) -> Plan:
 
 def _sample(count: int, wait: Callable[[Any], float]) -> Callable[[Target, Any], Mapping[str, Look]]:
     def looks(target: Target, params: Any) -> Mapping[str, Look]:
-        return _between(target, _witness_peer(target), count=count, every=0.005, wait=wait(params))
+        return _between(target, witness_peer(target), count=count, every=0.005, wait=wait(params))
 
     return looks
 
 
 def _medians(seen: Seen) -> list[tuple[str, float | None, bool]]:
     """For each way: its name, the median delay in seconds (None: nothing came through), whether it is to be hit."""
-    (peer,) = _witness_peer(seen.target)
+    (peer,) = witness_peer(seen.target)
     ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
     found = []
     for way, (a, b) in ways.items():
@@ -255,9 +257,9 @@ def _jam_wrong(seen: Seen) -> list[str]:
 
 
 def _lossy(target: Target, params: Loss) -> Plan:
-    _witness_peer(target)
+    witness_peer(target)
     rule = [f"-m statistic --mode random --probability {params.share:.6f} -j DROP"]
-    return _rules(target, "lossy", params, **_ways(params.direction, rule))
+    return rules(target, "lossy", params, **_ways(params.direction, rule))
 
 
 _LOSS_SAMPLE = 400
@@ -265,7 +267,7 @@ _LOSS_SAMPLE = 400
 
 def _lossy_wrong(seen: Seen) -> list[str]:
     """Within five standard deviations of the share that was asked for: one look in two million is wrong by chance."""
-    (peer,) = _witness_peer(seen.target)
+    (peer,) = witness_peer(seen.target)
     ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
     wrong = []
     for way, (a, b) in ways.items():
@@ -282,9 +284,65 @@ def _losses(seen: Seen) -> str:
     return ", ".join(f"{name} {row['sent'] - row['received']} of {row['sent']} lost" for name, row in pairs.items())
 
 
-def _reject(target: Target, params: Port) -> Plan:
-    where = f"-p tcp --dport {params.port}" if params.port else "-p tcp"
-    return _rules(target, "reject", params, **{"in": [f"{where} -j REJECT --reject-with tcp-reset"]})
+def _throttled(target: Target, params: Rate) -> Plan:
+    witness_peer(target)
+    what = {"rate": params.rate, "members": [m.name for m in target.members]}
+    out = target.namespaces if params.direction in ("out", "both") else ()
+    steps: list[Step] = [{"links": [], **what, **member.step} for member in out]
+    if params.direction in ("in", "both"):
+        links = [[link.name, link.index] for link in target.links]
+        steps.append({"links": links, **what, **target.start_order[0].step})
+    return Plan(tuple({"do": "shape", **s} for s in steps), tuple({"do": "no-shape", **s} for s in steps))
+
+
+_VOLLEY = 64
+_VOLLEY_SIZE = 1200
+_WIRE = _VOLLEY_SIZE + 42
+"""Bytes of such a datagram with its UDP, IP and Ethernet headers."""
+
+
+def _volley(target: Target, params: Rate) -> Mapping[str, Look]:
+    """As much at once as no socket loses: a narrow line takes its time over it, or lets go of most."""
+    wait = min(3.0, 0.3 + _VOLLEY * _WIRE * 8 / params.rate)
+    return _between(target, witness_peer(target), count=_VOLLEY, every=0.0, wait=wait, size=_VOLLEY_SIZE)
+
+
+def _rates(seen: Seen) -> list[tuple[str, float, bool]]:
+    """For each way: its name, bits per second (0: hardly anything came through), whether it is to be hit."""
+    (peer,) = witness_peer(seen.target)
+    found = []
+    for way, (a, b) in {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}.items():
+        row = _row(seen, a, b)
+        # What the bucket held came through at once.
+        queued = row["received"] - 1 - max(3200, seen.params.rate / 8000) / _WIRE
+        span = row.get("last", 0.0) - row.get("first", 0.0)
+        rate = queued * _WIRE * 8 / span if queued > 2 and span > 0 else 0.0
+        found.append((way, rate, seen.params.direction in (way, "both")))
+    return found
+
+
+def _throttled_wrong(seen: Seen) -> list[str]:
+    """Within a quarter of the rate asked for; a direction that is not throttled carries twice as much at least."""
+    wrong = []
+    for way, rate, hit in _rates(seen):
+        asked = seen.params.rate
+        if hit and not 0.75 * asked <= rate <= 1.25 * asked:
+            wrong.append(f"{show_bandwidth(rate)} went {way}, not {show_bandwidth(asked)}")
+        elif not hit and rate < 2 * asked:
+            wrong.append(f"only {show_bandwidth(rate)} went {way}, which is not throttled")
+    return wrong
+
+
+def _shown_rates(seen: Seen) -> str:
+    return ", ".join(f"{way} {show_bandwidth(rate)}" for way, rate, _ in _rates(seen))
+
+
+def _throttled_left(seen: Seen) -> list[str]:
+    return [
+        f"what goes {way} is still held to {show_bandwidth(rate)}"
+        for way, rate, hit in _rates(seen)
+        if hit and rate < 1.5 * seen.params.rate
+    ]
 
 
 NETWORK_FAULTS: tuple[FaultKind, ...] = (
@@ -361,20 +419,21 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
         speaks_of_peers=True,
     ),
     FaultKind(
-        "reject",
+        "throttled",
         "network",
-        "new connections are refused at once, live ones are reset when they speak",
-        _reject,
-        Signature(
-            "new connections are refused, and the processes run on",
-            frozenset({"refused"}),
-            frozenset({"open", "reset", "eof"}),
-            alive=True,
-            frozen=False,
-        ).proof,
-        params=Port,
-        needs=("iptables",),
+        "large answers take long; what does not fit in the line's queue is lost",
+        _throttled,
+        Proof(
+            "a volley of datagrams comes through at the rate asked for, in the throttled directions only",
+            _volley,
+            _throttled_wrong,
+            _shown_rates,
+            _throttled_left,
+        ),
+        params=Rate,
+        needs=("tbf",),
         whole_host=True,
-        example={},
+        example={"rate": "2 Mbit/s"},
+        speaks_of_peers=True,
     ),
 )

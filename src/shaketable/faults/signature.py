@@ -35,11 +35,18 @@ class Signature:
     later: frozenset[Connect] = frozenset()
     """What new connections may also come to see while the fault lasts, as a frozen host's backlog fills."""
     revived: bool = False
+    disks_off: bool = False
+    """Whether disks of the target's own must be without power."""
 
     @property
     def proof(self) -> Proof:
         """The looks: the kernel's own word on members and links, and a peer that knocks at every address."""
-        return Proof(self.claim, _looks, self._wrong, self._says, self._left)
+        return Proof(self.claim, self._looks, self._wrong, self._says, self._left)
+
+    def _looks(self, target: Target, _: Any) -> Mapping[str, Look]:
+        looks: dict[str, Look] = {"kernel": {"see": "kernel"}, "peer": {"see": "peer"}}
+        disks = [{**m.step, "path": path} for m in target.members for path, _ in m.disks]
+        return {**looks, "writes": {"see": "writes", "paths": disks}} if self.disks_off and disks else looks
 
     def _wrong(self, seen: Seen) -> list[str]:
         kernel, probes = seen.now["kernel"], _probes(seen.now["peer"])
@@ -59,6 +66,9 @@ class Signature:
             # Only a connection that was open before can tell anything.
             if held_before.get(probe.address) == "open" and probe.held not in self.held:
                 wrong.append(f"the connection held to {probe.address} is {probe.held}")
+        for name, outcome in seen.now.get("writes", {}).get("writes", {}).items():
+            if outcome != "EIO":
+                wrong.append(f"a write to the disk at {name} came to {outcome}, not to EIO")
         return wrong
 
     def _says(self, seen: Seen) -> str:
@@ -67,6 +77,7 @@ class Signature:
             f"{len(probes)} addresses: new connections {' or '.join(sorted({p.connect for p in probes}))}, "
             f"held ones {' or '.join(sorted({p.held for p in probes}))}; "
             f"{len(members)} instances {'alive' if self.alive else 'gone'}{', frozen' if self.frozen else ''}"
+            f"{', disks off' if 'writes' in seen.now else ''}"
         )
 
     def _left(self, seen: Seen) -> list[str]:
@@ -79,10 +90,6 @@ class Signature:
             for m, alive in kernel["alive"].items()
             if alive == self.revived
         ]
-
-
-def _looks(_: Target, __: Any) -> Mapping[str, Look]:
-    return {"kernel": {"see": "kernel"}, "peer": {"see": "peer"}}
 
 
 def _probes(reading: Reading) -> list[Probe]:

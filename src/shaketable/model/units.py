@@ -33,6 +33,7 @@ _SIZES: Final = {
     **{f"{p}iB": Fraction(1024**n) for n, p in enumerate("KMGT", 1)},
     **{f"{p}B": Fraction(1000**n) for n, p in enumerate(("k", "M", "G", "T"), 1)},
 }
+_BANDWIDTHS: Final = {f"{p}bit/s": Fraction(1000**n) for n, p in enumerate(("", "k", "M", "G"))}
 _NUMBER: Final = re.compile(r"\s*([0-9]{1,18}(?:\.[0-9]{1,18})?)\s*([A-Za-z/%]+)\s*")
 
 
@@ -78,6 +79,11 @@ def parse_share(text: object) -> float:
 def parse_size(text: object) -> float:
     """Read bytes from `256 MiB` (or kB, MB, GB: powers of 1000). Raises ValueError."""
     return _scaled(text, _SIZES, "size", "256 MiB")
+
+
+def parse_bandwidth(text: object) -> float:
+    """Read bits per second from `10 Mbit/s`. Raises ValueError."""
+    return _scaled(text, _BANDWIDTHS, "bandwidth", "10 Mbit/s")
 
 
 def parse_window(text: object) -> tuple[float, float]:
@@ -131,6 +137,14 @@ def show_size(size: float) -> str:
     return f"{sign}{rest:g} B"
 
 
+def show_bandwidth(bits: float) -> str:
+    """`10 Mbit/s`: three significant digits, the largest unit that leaves at least one whole."""
+    for unit, factor in (("Gbit/s", 1e9), ("Mbit/s", 1e6), ("kbit/s", 1e3)):
+        if bits >= factor:
+            return f"{_three_digits(bits / factor)} {unit}"
+    return f"{_three_digits(bits)} bit/s"
+
+
 def show_window(window: tuple[float, float]) -> str:
     """`500 ms` or `0 s..500 ms`."""
     low, high = window
@@ -171,6 +185,9 @@ Rate = Annotated[float, BeforeValidator(_number_or(parse_rate)), _schema(_DIGITS
 Share = Annotated[float, BeforeValidator(_number_or(parse_share)), _schema(_DIGITS + "%", "99 %", "99.9 %")]
 Size = Annotated[
     float, BeforeValidator(_number_or(parse_size)), _schema(_DIGITS + "(B|[kMGT]B|[KMGT]iB)", "256 MiB", "64 kB")
+]
+Bandwidth = Annotated[
+    float, BeforeValidator(_number_or(parse_bandwidth)), _schema(_DIGITS + "[kMG]?bit/s", "10 Mbit/s", "256 kbit/s")
 ]
 Window = Annotated[
     tuple[float, float],

@@ -22,6 +22,8 @@ class Member:
     restart_policy: str = "no"
     netns: int = 0
     """Inode of its network namespace."""
+    disks: tuple[tuple[str, str], ...] = ()
+    """Disks of ours that it sees: path in the container, and device as `loop3`."""
 
     @property
     def step(self) -> dict[str, Any]:

@@ -6,7 +6,8 @@ When the agent vanishes while faults are open, a new one is started at once and 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from shaketable.adapters.channel import Message
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
@@ -82,6 +83,22 @@ class AgentKeeper:
         ids = {c.id for c in containers}
         with self._lock:
             self._cared = [c for c in self._cared if c.id not in ids]
+
+    def attach(self, owner: str, volumes: Mapping[str, int]) -> dict[str, str]:
+        """Make a disk for each volume; their devices, as `/dev/loop3`. In the journal first. Raises AgentError."""
+        names = {f"st-{self._journal.run}-{owner}-{volume}": volume for volume in volumes}
+        if not names:
+            return {}
+        undo: list[dict[str, Any]] = [{"do": "no-disk", "name": name} for name in names]
+        self._journal.opened(OpenFault(f"disks-{owner}", "disk", owner, undo))
+        devices = self.agent().attach({name: volumes[volume] for name, volume in names.items()})
+        return {names[name]: f"/dev/{device}" for name, device in devices.items()}
+
+    def detach(self, owner: str, volumes: Iterable[str]) -> None:
+        """Take the disks away again; harmless if there are none. Raises AgentError."""
+        names = [f"st-{self._journal.run}-{owner}-{volume}" for volume in volumes]
+        if names and not self.agent().detach(names):
+            self._journal.closed(f"disks-{owner}")
 
     def open(self, fault: OpenFault) -> None:
         """Write a fault down before it is injected."""

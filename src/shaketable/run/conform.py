@@ -68,6 +68,7 @@ class CanarySite:
         self.outside = ComposeProject(folder, ["outside.yaml"], f"st-{live.run}-outside", live.run, "2")
         self._probes: dict[str, Probe] = {}
         self.events: list[Mapping[str, Any]] = []
+        self.project.devices = self.keeper.attach("canary", self.project.model().volumes)
         for project in (self.project, self.outside):
             project.up(say)
         self.hosts = self.project.model().hosts

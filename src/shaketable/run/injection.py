@@ -70,6 +70,8 @@ class Injection:
         self.record: FaultRecord | None = None
         self.open: OpenFault | None = None
         self._plan = Plan(())
+        self._returned = 0.0
+        """When what was ended came back by itself."""
         self._before: dict[str, Mapping[str, Any]] = {}
 
     def prepare(self) -> None:
@@ -89,8 +91,9 @@ class Injection:
         self._plan = Plan(
             tuple(step for plan in plans for step in plan.steps),
             tuple(step for plan in plans for step in plan.undo),
-            revive=any(plan.revive for plan in plans),
+            revive=next((plan.revive for plan in plans if plan.revive != "no"), "no"),
             grace=next((plan.grace for plan in plans if plan.grace is not None), None),
+            returns=next((plan.returns for plan in plans if plan.returns is not None), None),
         )
         if self._knocks:
             for target in self.targets:
@@ -128,7 +131,7 @@ class Injection:
             f"{name}/{what}": look
             for name, looks in wanted.items()
             for what, look in looks.items()
-            if look["see"] not in ("peer", "kernel")
+            if look["see"] not in ("peer", "kernel", "engine")
         }
         told = self.site.keeper.witness().look(asked) if asked else {}
         readings: dict[str, Mapping[str, Any]] = {}
@@ -139,10 +142,21 @@ class Injection:
                     mine[what] = self.site.keeper.agent().inspect(target)
                 elif look["see"] == "peer":
                     mine[what] = self._knocked(target, since)
+                elif look["see"] == "engine":
+                    mine[what] = self._engine_says(target)
                 else:
                     mine[what] = told[f"{target.name}/{what}"]
             readings[target.name] = mine
         return readings
+
+    def _engine_says(self, target: Target) -> Mapping[str, Any]:
+        """{"at", "members": {name: {"running", "exit_code", "oom_killed", "restarts"}}}."""
+        facts = {m.name: self.site.engine.inspect(m.container) for m in target.members}
+        states = {
+            name: {"running": f.running, "exit_code": f.exit_code, "oom_killed": f.oom_killed, "restarts": f.restarts}
+            for name, f in facts.items()
+        }
+        return {"at": self._now(), "members": states}
 
     def _knocked(self, target: Target, since: float) -> Mapping[str, Any]:
         addresses = {f"{ip}:{port}" for ip, port in target.addresses}
@@ -159,7 +173,7 @@ class Injection:
         names = tuple(target.name for target in self.targets)
         undo = [dict(step) for step in self._plan.undo]
         self.open = OpenFault(self.order.id, self.kind.kind, ", ".join(names), undo)
-        if self._plan.revive:
+        if self._plan.revive == "start":
             self._restart_policies(lambda _: "no")
         agent = self.site.keeper.agent()
         self.site.keeper.open(self.open)
@@ -198,13 +212,26 @@ class Injection:
     def witnessed(self) -> bool:
         """Whether the effect has been seen by now; looks if it has not."""
         assert self.record is not None, "injected before it is looked for"
+        if self._plan.returns is not None and not self._returned:
+            if self._now() < self.record.injected + self._plan.returns:
+                return False
+            self._return()
         if self.record.witness.at is None:
             self.record = replace(self.record, witness=self._compare())
         return self.record.witness.at is not None
 
+    def _return(self) -> None:
+        """What was ended comes back by itself, as a machine that boots."""
+        assert self.open is not None
+        if problems := self.site.keeper.undo(self.open):
+            raise AgentError(f"{self.kind.kind} on {self.open.host} could not end: {'; '.join(problems)}")
+        self._revive()
+        self._returned = self._now()
+        self.site.event("returned", self._returned, fault=self.kind.kind, host=self.open.host, id=self.order.event)
+
     def _compare(self, *, lasting: bool = False) -> Witnessed:
         assert self.record is not None
-        now = self._look(self.record.injected + _PROBE_SETTLES)
+        now = self._look(max(self.record.injected, self._returned) + _PROBE_SETTLES)
         each = {
             t.name: witness(self.kind, Seen(t, self.order.params, self._before.get(t.name, {}), now[t.name], lasting))
             for t in self.targets
@@ -228,7 +255,7 @@ class Injection:
                 record = replace(record, witness=replace(last, seen=seen))
         began = self._now()
         problems = self.site.keeper.undo(self.open)
-        if self._plan.revive:
+        if self._plan.revive != "no" and not self._returned:
             self._revive()
         healed = self._now()
         if self._knocks:
@@ -271,9 +298,11 @@ class Injection:
     def _revive(self) -> None:
         members = [m for target in self.targets for m in target.members]
         engine = self.site.engine
-        engine.in_parallel(engine.start, [m.container for m in members if m.holds_namespace])
-        engine.in_parallel(engine.start, [m.container for m in members if not m.holds_namespace])
-        self._restart_policies(lambda policy: policy)
+        start = engine.start if self._plan.revive == "start" else engine.ensure_running
+        engine.in_parallel(start, [m.container for m in members if m.holds_namespace])
+        engine.in_parallel(start, [m.container for m in members if not m.holds_namespace])
+        if self._plan.revive == "start":
+            self._restart_policies(lambda policy: policy)
 
     def _grace_notes(self) -> tuple[str, ...]:
         if self._plan.grace is None or self.open is None:

@@ -142,6 +142,7 @@ class Lane:
         """Bring the topology up, then its observer and load. Raises TopologyError, EngineError, AgentError."""
         self.builds += 1
         self.recorded = Recorded(SteadyWatch(self.scenario))
+        self.project.devices = self.keeper.attach(f"{self.number}-{self.builds}", self.project.model().volumes)
         self.project.up(say)
         self.containers = self.project.containers()
         network = self.project.network()
@@ -205,6 +206,8 @@ class Lane:
             self._save_logs()
         self.project.down()
         self.engine.remove_run(self._run, lane=str(self.number))
+        self.keeper.detach(f"{self.number}-{self.builds}", self.project.devices)
+        self.project.devices = {}
         self.containers = {}
 
     def _save_logs(self) -> None:

@@ -1,0 +1,72 @@
+"""A target's bandwidth, held down by a token bucket: on its own interfaces for what it sends, on its links for what it gets.
+
+    {"do": "shape", "rate": bits per second, "links": [[name, index]], **member.step}   links: what comes in; none: what goes out
+    {"do": "no-shape", ...}
+
+The bucket carries a handle of ours, so that only what is ours is ever removed. Sources: tc(8), tc-tbf(8).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from typing import Any, Final
+
+from shaketable.agent.kernel import KernelError, link_is_up
+from shaketable.agent.namespaces import inside, open_netns
+
+_HANDLE: Final = "57a1:"
+_LIMIT: Final = 5.0
+
+
+def add(step: dict[str, Any]) -> None:
+    """Set the buckets. Raises KernelError with tc's own words, and where something else shapes already."""
+    rate = int(step["rate"])
+    bucket = ["root", "handle", _HANDLE, "tbf", "rate", f"{rate}bit"]
+    # A bucket of a millisecond, and a queue of 0.2 s behind it as a slow line's router has.
+    bucket += ["burst", str(max(3200, rate // 8 // 1000)), "limit", str(max(16_384, rate // 8 // 5))]
+    if step["links"]:
+        for name, index in step["links"]:
+            if link_is_up(name, index) is None:
+                raise KernelError(f"link {name} of {step['member']} is another one than before")
+            _tc("qdisc", "add", "dev", name, *bucket)
+        return
+    with inside(step["netns"], step["pid"]):
+        for name in _interfaces():
+            _tc("qdisc", "add", "dev", name, *bucket)
+
+
+def remove(step: dict[str, Any]) -> None:
+    """Take the buckets away; harmless when they, or the namespace, are gone. Raises KernelError when they stay."""
+    for name, index in step["links"]:
+        if link_is_up(name, index) is not None:
+            _remove(name)
+    if step["links"]:
+        return
+    there = open_netns(step["netns"], step["pid"])
+    if there is None:
+        return
+    os.close(there)
+    with inside(step["netns"], step["pid"]):
+        for name in _interfaces():
+            _remove(name)
+
+
+def _remove(name: str) -> None:
+    if f" {_HANDLE} " in _tc("qdisc", "show", "dev", name):
+        _tc("qdisc", "del", "dev", name, "root", "handle", _HANDLE)
+
+
+def _interfaces() -> list[str]:
+    return [name for _, name in socket.if_nameindex() if name != "lo"]
+
+
+def _tc(*words: str) -> str:
+    try:
+        done = subprocess.run(["tc", *words], capture_output=True, text=True, check=False, timeout=_LIMIT)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise KernelError(f"tc could not be run: {error}") from error
+    if done.returncode:
+        raise KernelError(f"tc {' '.join(words)}: {done.stderr.strip()[:300]}")
+    return done.stdout
