@@ -51,6 +51,7 @@ def load() -> Iterator[Callable[..., Tool]]:
             "seed": "7",
             "served_by": "X-Served-By",
             "upstreams": "X-Upstreams",
+            "wrote": "X-Wrote",
             "max_seconds": 1.0,
         }
         tool.tell({**config, **settings})
@@ -151,7 +152,9 @@ def test_every_outcome_is_told_apart(load: Callable[..., Tool]) -> None:
     heard = list(load(server.port, locustfile=OUTCOMES, timeout=0.3, seed="8").lines())
     server.close()
     rows = requests(heard)
-    seen = {(name, ok, status, error, served_by, tuple(up)) for _, _, _, name, ok, status, error, served_by, up in rows}
+    seen = {
+        (name, ok, status, error, served_by, tuple(up)) for _, _, _, name, ok, status, error, served_by, up, _ in rows
+    }
     called = ("host-1/orders", "host-2/billing")
     assert seen == {
         ("good", True, 200, "", "back-office-1", called),

@@ -18,10 +18,10 @@ from shaketable.model.errors import ShakeError, UsageError
 from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
 from shaketable.model.result import Result
 
-VERSION = 2
+VERSION = 3
 _TABLES = {
     "requests": "lane INTEGER, scheduled DOUBLE, started DOUBLE, ended DOUBLE, name VARCHAR, ok BOOLEAN, status INTEGER,"
-    " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[]",
+    " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[], wrote VARCHAR",
     "looks": "lane INTEGER, at DOUBLE, holder VARCHAR, list VARCHAR, entries VARCHAR[]",
     "beats": "lane INTEGER, at DOUBLE, holder VARCHAR, looks INTEGER, max_gap DOUBLE, planned INTEGER, not_started INTEGER",
 }

@@ -58,6 +58,7 @@ class Config:
     seed: str
     served_by: str
     upstreams: str
+    wrote: str
     max_seconds: float
 
 
@@ -256,6 +257,7 @@ class OpenLoad:
                     "" if exception is None else in_words(exception, status, self.config.timeout),
                     _header(headers, self.config.served_by).strip(),
                     [part for part in upstreams if part],
+                    _header(headers, self.config.wrote).strip(),
                 ]
             }
         )
@@ -268,7 +270,7 @@ class OpenLoad:
             now = round(time.monotonic(), 6)
             name = getattr(user.tasks[0], "__name__", "task")
             words = f"{type(exception).__name__}: {exception}"[:120]
-            self._out.put({"request": [round(user.due, 6), now, now, name, False, 0, words, "", []]})
+            self._out.put({"request": [round(user.due, 6), now, now, name, False, 0, words, "", [], ""]})
         frames = traceback.extract_tb(tb)
         where = next((f" ({f.filename}:{f.lineno})" for f in reversed(frames) if f.filename == _FILE), "")
         self.complain(f"a task of the locustfile failed: {type(exception).__name__}: {exception}{where}")

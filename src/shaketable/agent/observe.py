@@ -159,6 +159,7 @@ class Watch:
             self._hear(now, data)
         except ReadError as error:
             why = f"it {error}"
+            self._counted(now)  # a holder that says it has no list was looked at; one that is silent was not
             self._complain(why)
             self._fail(now, why)
             return
@@ -184,9 +185,7 @@ class Watch:
         if body != self._body:
             self._changed(now, self._reader.parse(body))
             self._body = body
-        self._max_gap = max(self._max_gap, now - self._last_look)
-        self._last_look = now
-        self._looks += 1
+        self._counted(now)
         self._unread_since = None
         self._answered = True
         self._state = "idle"
@@ -194,6 +193,11 @@ class Watch:
         if self._next_look <= now:  # late: look at once, and stay on the grid that all holders share
             self._next_look = now - math.fmod(now - self._next_look, self._every)
         self.due = self._next_look
+
+    def _counted(self, now: float) -> None:
+        self._max_gap = max(self._max_gap, now - self._last_look)
+        self._last_look = now
+        self._looks += 1
 
     def _changed(self, now: float, lists: Mapping[str, tuple[str, ...] | None]) -> None:
         known = self._known or {}

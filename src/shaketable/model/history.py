@@ -23,12 +23,14 @@ class Request:
     served_by: str
     upstreams: tuple[str, ...]
     """`host/service` of every instance called on behalf of this request, tries that failed included."""
+    wrote: str = ""
+    """What was stored for it, by the answer's word; empty if it stored nothing. With `ok` it is an acknowledged write."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Request:
         """Read a recorded row, whose columns are the fields in order."""
-        scheduled, started, ended, name, ok, status, error, served_by, upstreams = row
-        return cls(scheduled, started, ended, name, ok, status, error, served_by, tuple(upstreams or ()))
+        scheduled, started, ended, name, ok, status, error, served_by, upstreams, wrote = row
+        return cls(scheduled, started, ended, name, ok, status, error, served_by, tuple(upstreams or ()), wrote or "")
 
     @property
     def latency(self) -> float:

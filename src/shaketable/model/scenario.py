@@ -50,6 +50,8 @@ class Load(Model):
     """Response header naming the instance that answered."""
     upstreams: str = "X-Upstreams"
     """Response header naming the instances called on behalf of the request: `host-1/orders, host-2/billing`."""
+    wrote: str = "X-Wrote"
+    """Response header naming what the request stored, as the entry of a list: an acknowledged write."""
     max_not_started: Share = 0.01
 
 
@@ -211,6 +213,16 @@ class Appears(Claim):
     within: Duration
 
 
+class WritesKept(Claim):
+    """Every write acknowledged before heal is in `list` of every holder at the end of the trial, and only once."""
+
+    kind: Literal["writes-kept"]
+    id: NameStr
+    list: NameStr
+    lost_at_most: Annotated[int, Field(ge=0)] = 0
+    """The recovery point objective: how many acknowledged writes may be gone."""
+
+
 class Recovers(Claim):
     """Steady state is reached, and held, within the limit after heal."""
 
@@ -220,7 +232,7 @@ class Recovers(Claim):
 
 
 Expectation = Annotated[
-    Leaves | Stays | NotCalled | Availability | Latency | Appears | Recovers, Field(discriminator="kind")
+    Leaves | Stays | NotCalled | Availability | Latency | Appears | WritesKept | Recovers, Field(discriminator="kind")
 ]
 
 

@@ -20,6 +20,7 @@ from shaketable.model.scenario import (
     Recovers,
     Scenario,
     Stays,
+    WritesKept,
 )
 from shaketable.model.units import show_duration, show_share
 from shaketable.reports.digest import cell_name
@@ -191,6 +192,8 @@ def claim(expectation: Expectation) -> str:
             said = f"p{expectation.quantile * 100:g} latency from the scheduled start{_later(expectation.except_first)}"
         case Appears():
             said = f"the fault is announced in “{expectation.list}”"
+        case WritesKept():
+            said = f"what was acknowledged is in “{expectation.list}” afterwards, each write once"
         case Recovers():
             said = "steady again after heal, and stays so"
     return said

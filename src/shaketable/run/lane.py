@@ -162,6 +162,7 @@ class Lane:
                 "seed": f"{self._seed}/lane-{self.number}/{self.builds}",
                 "served_by": load.served_by,
                 "upstreams": load.upstreams,
+                "wrote": load.wrote,
                 "max_seconds": _LONGEST,
             }
         )
@@ -176,9 +177,13 @@ class Lane:
                 watched = {beat.holder for beat in self.recorded.look_beats}
                 if self.recorded.load_beats and watched >= set(holders):
                     return
-                if why := self.lost() or (self.recorded.errors[0] if self.recorded.errors else ""):
+                errors = self.recorded.errors
+                # A holder that cannot be read yet may only be late; a load that fails will fail again.
+                if why := self.lost() or next((text for text in errors if text.startswith("load:")), ""):
                     raise AgentError(why)
                 if time.monotonic() > deadline:
+                    if errors:
+                        raise AgentError(errors[0])
                     silent = [*sorted(set(holders) - watched), *([] if self.recorded.load_beats else ["the load"])]
                     raise AgentError(f"nothing was heard of {', '.join(silent)} in lane {self.number} for {_SIGNS:g} s")
                 self.lock.wait(0.1)
