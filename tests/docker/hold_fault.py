@@ -12,16 +12,17 @@ from shaketable.run.conform import CanarySite, canary
 from shaketable.run.injection import Injection, Order
 
 
-def begin(site: CanarySite, name: str) -> Injection:
-    """Inject a fault with its example's parameters on the canary's host of its role; returns when it was witnessed."""
+def begin(site: CanarySite, name: str, role: str = "") -> Injection:
+    """Inject a fault with its example's parameters on the canary's host of its (first) role; returns when it was witnessed."""
     kind = CATALOGUE[name]
+    role = role or kind.roles[0]
     params = kind.params.model_validate(dict(kind.example), context=dict(FROM_TEXT))
     deadline = time.monotonic() + 20
-    while not site.resolve(kind.role).addresses:
+    while not site.resolve(role).addresses:
         if time.monotonic() > deadline:
-            raise TimeoutError(f"{kind.role} listens on nothing")
+            raise TimeoutError(f"{role} listens on nothing")
         time.sleep(0.05)
-    targets = {kind.role: site.hosts[kind.role]}
+    targets = {role: site.hosts[role]}
     order = Order(f"{site.project.name}-{time.monotonic_ns()}", name, kind, params, site.hosts, targets)
     injection = Injection(site, order, time.monotonic)
     injection.prepare()

@@ -19,6 +19,11 @@ from shaketable.faults import OURS
 from shaketable.run.conform import CanarySite, canary
 
 KINDS = [k for k in os.environ.get("CLEANUP_KINDS", "").split(",") if k] or list(OURS)
+CASES = [
+    pytest.param(kind, role, id=kind if len(OURS[kind].roles) == 1 else f"{kind}-{role}")
+    for kind in KINDS
+    for role in OURS[kind].roles
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -73,14 +78,15 @@ EVENTS = {
 
 
 @pytest.mark.parametrize("event", EVENTS)
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_fault_whose_end_is_bad_leaves_nothing(kind: str, event: str, site: CanarySite, engine: DockerEngine) -> None:
+@pytest.mark.parametrize(("kind", "role"), CASES)
+def test_a_fault_whose_end_is_bad_leaves_nothing(
+    kind: str, role: str, event: str, site: CanarySite, engine: DockerEngine
+) -> None:
     """Within 2 s of the event nothing of the fault is on the machine or in a target that lives on; a late heal is harmless."""
     client = docker.from_env()
-    role = OURS[kind].role
     seconds_until(lambda: bool(site.resolve(role).addresses), 20)
     before, mine = machine(engine), inside(site, role)
-    injection = begin(site, kind)
+    injection = begin(site, kind, role)
     assert injection.open is not None
     try:
         EVENTS[event](client, site, role)

@@ -24,7 +24,11 @@ from shaketable.model.result import Residue
 RUN_LABEL = "shaketable.run"
 LANE_LABEL = "shaketable.lane"
 _HINT = "is the engine running? `shaketable doctor` tells, `shaketable engine up` starts one"
-AGENT_CAPABILITIES = ("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE", "KILL")
+AGENT_CAPABILITIES = (
+    *("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE", "KILL"),
+    # To run a database's own client in its container, as its own user, and to set limits as a process's own user.
+    *("SYS_CHROOT", "SETUID", "SETGID"),
+)
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -140,9 +140,11 @@ class Agent:
     def heal(self, request: dict[str, Any]) -> dict[str, Any]:
         """Undo one fault; harmless if it is not held. Answers what could not be undone."""
         fault = request["fault"]
-        problems = undo_all(self.undo.pop(fault, []))
+        undo = self.undo.pop(fault, [])
+        problems = undo_all([step for step in undo if not step.get("late")])
         children = self.children.pop(fault, [])
         problems += [f"process {child.pid} of {fault} survives SIGKILL" for child in children if not end(child)]
+        problems += undo_all([step for step in undo if step.get("late")])
         self.watcher.forget(children)
         return {"problems": problems, "at": time.monotonic()}
 

@@ -6,7 +6,8 @@
     {"do": "run", "program": "spin", "pid": 41, "start": 9120, "member": "host-2", ...}   a child that holds the fault
 
 A step that changes something raises kernel.KernelError when it cannot. A step that undoes something is idempotent and
-quiet about a target that no longer exists, for then nothing is left to undo.
+quiet about a target that no longer exists, for then nothing is left to undo. One that is `late` comes after the fault's
+children have ended.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shaketable.agent import burden, connections, disks, ends, kernel, packets, rules, shape
+from shaketable.agent import burden, clients, connections, disks, ends, kernel, packets, rules, shape
 from shaketable.agent.children import Child, Program, spawn
 
 Step = dict[str, Any]
@@ -58,6 +59,8 @@ STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
     "shape": shape.add,
     "no-shape": shape.remove,
     "kill-worker": ends.kill_worker,
+    "db-do": clients.do,
+    "db-end": clients.end,
     "disk-off": disks.power_off,
     "disk-free": disks.free,
     "disk-stall": disks.stall,
@@ -72,6 +75,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "hog": burden.hog,
     "fork": burden.fork,
     "fill": disks.fill,
+    "sessions": clients.sessions,
     "oom": ends.oom,
     "crash-loop": ends.crash_loop,
 }

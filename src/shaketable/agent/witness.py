@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import attempts, connections, datagrams, kernel, traces, usage
+from shaketable.agent import attempts, clients, connections, datagrams, kernel, traces, usage
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -25,6 +25,7 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "crowd": connections.see_crowd,
     "oom-kills": traces.see_oom_kills,
     "processes": traces.see_processes,
+    "sql": clients.see,
     "states": traces.see_states,
     "traces": traces.see,
     "usage": usage.see,

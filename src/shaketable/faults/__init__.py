@@ -5,6 +5,7 @@ from typing import Final
 
 from shaketable.faults.connections import CONNECTION_FAULTS
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError, residue, witness
+from shaketable.faults.database import DATABASE_FAULTS
 from shaketable.faults.disk import DISK_FAULTS
 from shaketable.faults.host import HOST_FAULTS
 from shaketable.faults.installed import installed
@@ -16,7 +17,15 @@ from shaketable.ports import Target
 
 OURS: Final[Mapping[str, FaultKind]] = {
     fault.kind: fault
-    for family in (HOST_FAULTS, PROCESS_FAULTS, NETWORK_FAULTS, CONNECTION_FAULTS, RESOURCE_FAULTS, DISK_FAULTS)
+    for family in (
+        HOST_FAULTS,
+        PROCESS_FAULTS,
+        NETWORK_FAULTS,
+        CONNECTION_FAULTS,
+        RESOURCE_FAULTS,
+        DISK_FAULTS,
+        DATABASE_FAULTS,
+    )
     for fault in family
 }
 """Every fault of ours, by kind."""

@@ -93,8 +93,8 @@ class FaultKind:
 
     example: Mapping[str, Any] = field(default_factory=dict)
     """Parameters as one would write them (`{"delay": "50 ms"}`): shown in the catalogue, and used by `conform`."""
-    role: str = "server"
-    """What a target must be to have this fault: the name of the canary's host that `conform` tries it on."""
+    roles: tuple[str, ...] = ("server",)
+    """What a target must be to have this fault: the names of the canary's hosts that `conform` tries it on."""
     speaks_of_peers: bool = False
     """Whether its plan or its looks need `Target.peers`."""
 

@@ -148,7 +148,7 @@ PROCESS_FAULTS: tuple[FaultKind, ...] = (
         params=Loop,
         disk="page cache survives",
         example={"up": "200 ms"},
-        role="workers",
+        roles=("workers",),
     ),
     FaultKind(
         "kill-worker",
@@ -159,6 +159,6 @@ PROCESS_FAULTS: tuple[FaultKind, ...] = (
         params=Worker,
         disk="page cache survives",
         example={"match": "^sleep"},
-        role="workers",
+        roles=("workers",),
     ),
 )

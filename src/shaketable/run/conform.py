@@ -41,6 +41,8 @@ class Conformed:
     """What conform found of one fault. `problems` is empty when it conforms; `unfit` says why it could not be tried."""
 
     kind: str
+    role: str
+    """The canary's host it was tried on."""
     parameters: Mapping[str, Any]
     effective_s: float | None
     """From the request to the last member's effect, seconds."""
@@ -153,27 +155,30 @@ def lacking() -> Mapping[str, str] | None:
         engine.close()
 
 
-def conform(site: CanarySite, kind: FaultKind, parameters: Mapping[str, Any] | None = None) -> Conformed:
-    """Try one fault on the canary. Never raises for the fault's own troubles: they are the answer."""
+def conform(
+    site: CanarySite, kind: FaultKind, parameters: Mapping[str, Any] | None = None, role: str | None = None
+) -> Conformed:
+    """Try one fault on the canary, on the first of its roles unless told. The fault's own troubles are the answer."""
+    role = role or kind.roles[0]
     given = dict(kind.example if parameters is None else parameters)
     params = kind.params.model_validate(given, context=dict(FROM_TEXT))
-    if kind.role not in site.hosts:
-        return _unfit(kind, given, f"the canary has no host {kind.role!r}")
+    if role not in site.hosts:
+        return _unfit(kind, role, given, f"the canary has no host {role!r}")
     try:
-        return _Trial(site, kind, params, given).run()
+        return _Trial(site, kind, role, params, given).run()
     except UnfitError as error:
-        return _unfit(kind, given, str(error))
+        return _unfit(kind, role, given, str(error))
 
 
-def _unfit(kind: FaultKind, given: Mapping[str, Any], why: str) -> Conformed:
-    return Conformed(kind.kind, given, None, None, None, {}, "", (), unfit=why)
+def _unfit(kind: FaultKind, role: str, given: Mapping[str, Any], why: str) -> Conformed:
+    return Conformed(kind.kind, role, given, None, None, None, {}, "", (), unfit=why)
 
 
 class _Trial:
     """One fault, once."""
 
-    def __init__(self, site: CanarySite, kind: FaultKind, params: Params, given: Mapping[str, Any]) -> None:
-        self.site, self.kind, self.params, self.given = site, kind, params, given
+    def __init__(self, site: CanarySite, kind: FaultKind, role: str, params: Params, given: Mapping[str, Any]) -> None:
+        self.site, self.kind, self.role, self.params, self.given = site, kind, role, params, given
         self.problems: list[str] = []
         number = len(site.events)
         order = Order(
@@ -182,13 +187,13 @@ class _Trial:
             kind=kind,
             params=params,
             hosts=site.hosts,
-            targets={kind.role: site.hosts[kind.role]},
+            targets={role: site.hosts[role]},
         )
         self.injection = Injection(site, order, time.monotonic)
 
     def run(self) -> Conformed:
         """All of it."""
-        site, role = self.site, self.kind.role
+        site, role = self.site, self.role
         _await(lambda: bool(site.resolve(role).addresses), 15.0, f"{role} listens on nothing")
         target = site.resolve(role)
         before = self._traces(target)
@@ -232,6 +237,7 @@ class _Trial:
         at = record.witness.at if record else None
         return Conformed(
             kind=self.kind.kind,
+            role=self.role,
             parameters=self.given,
             effective_s=round(record.injected - record.sent, 6) if record else None,
             witnessed_s=round(at - record.sent, 6) if record and at else None,

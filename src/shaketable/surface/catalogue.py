@@ -80,9 +80,10 @@ def conform_all(names: Sequence[str], console: Console, *, as_json: bool) -> Exi
     began, results = time.monotonic(), []
     with canary(lambda text: told.print(text, style="dim", highlight=False)) as site:
         for kind in [CATALOGUE[name] for name in names] or CATALOGUE.values():
-            found = conform(site, kind)
-            results.append(found)
-            _tell(found, told)
+            for role in kind.roles:
+                found = conform(site, kind, role=role)
+                results.append(found)
+                _tell(found, told)
     failed = [r for r in results if r.problems]
     if as_json:
         sys.stdout.write(json.dumps([{**asdict(r), "ok": r.ok} for r in results], indent=1) + "\n")
@@ -94,12 +95,17 @@ def conform_all(names: Sequence[str], console: Console, *, as_json: bool) -> Exi
     return Exit.FAIL if failed else Exit.PASS
 
 
+def _name(found: Conformed) -> str:
+    """Say on which host, where there are several."""
+    return f"{found.kind} ({found.role})" if len(CATALOGUE[found.kind].roles) > 1 else found.kind
+
+
 def _tell(found: Conformed, console: Console) -> None:
     mark = "ok  " if found.ok else "not tried" if found.unfit else "FAIL"
     times = "" if found.effective_s is None else f"effective {found.effective_s * 1e3:.1f} ms, "
     times += "" if found.witnessed_s is None else f"witnessed {found.witnessed_s * 1e3:.0f} ms, "
     times += "" if found.heal_s is None else f"heal {found.heal_s * 1e3:.0f} ms"
-    console.print(f"{mark} {found.kind}: {times}{found.unfit}", markup=False, highlight=False)
+    console.print(f"{mark} {_name(found)}: {times}{found.unfit}", markup=False, highlight=False)
     for problem in found.problems:
         console.print(f"     {problem}", markup=False, highlight=False, style="red")
 
@@ -109,5 +115,5 @@ def _signatures(results: Sequence[Conformed], console: Console) -> None:
     table = Table("a peer sees", *columns, box=None, pad_edge=False)
     for result in results:
         if result.signature:
-            table.add_row(result.kind, *(result.signature.get(name, "") for name in columns))
+            table.add_row(_name(result), *(result.signature.get(name, "") for name in columns))
     console.print(table)
