@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+from shaketable.agent import clock
+
 
 def abilities() -> dict[str, str]:
     """`iptables`: packet filter rules; `nfqueue`: packets handed to a process that decides when they go on; and so on."""
@@ -16,8 +18,11 @@ def abilities() -> dict[str, str]:
         or ("" if "NFQUEUE" in known else "this kernel has no NFQUEUE (xt_NFQUEUE, nfnetlink_queue)"),
         "statistic": no_tool or ("" if "statistic" in known else "this kernel cannot drop at random (xt_statistic)"),
         "connlimit": no_tool or ("" if "connlimit" in known else "this kernel counts no connections (xt_connlimit)"),
+        "nat": no_tool
+        or ("" if {"REDIRECT", "mark"} <= known else "this kernel cannot redirect (xt_REDIRECT, xt_mark)"),
         "tbf": "" if shutil.which("tc") else "the tools image has no tc",
         "disks": _disks(),
+        "clock": clock.able(),
     }
 
 

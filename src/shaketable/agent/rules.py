@@ -3,7 +3,8 @@
     {"do": "rules", "chain": "ST-1a2b3c4d", "in": ["-s 10.0.0.2 -j DROP"], "out": [...], **member.step}
     {"do": "no-rules", "chain": "ST-1a2b3c4d", **member.step}
 
-Nothing of anybody else's is touched: Docker's DNS lives in the same namespace's `nat` table. Loopback is left alone.
+With `"table": "nat"` they are entered from PREROUTING and OUTPUT. Nothing of anybody else's is touched: Docker's DNS lives
+in the same namespace's `nat` table. Filters leave loopback alone.
 Sources: iptables(8), iptables-restore(8), iptables-extensions(8).
 """
 
@@ -17,13 +18,17 @@ from shaketable.agent.kernel import KernelError
 from shaketable.agent.namespaces import inside, open_netns
 
 _LIMIT = 5.0
-_HOOKS = {"in": ("INPUT", "! -i lo"), "out": ("OUTPUT", "! -o lo")}
+_HOOKS = {
+    "filter": {"in": ("INPUT", "! -i lo"), "out": ("OUTPUT", "! -o lo")},
+    "nat": {"in": ("PREROUTING", ""), "out": ("OUTPUT", "")},
+}
 
 
 def add(step: dict[str, Any]) -> None:
     """Set the chains, all in one transaction. Raises KernelError with iptables' own words."""
-    lines = ["*filter"]
-    for way, (hook, beyond) in _HOOKS.items():
+    table = step.get("table", "filter")
+    lines = [f"*{table}"]
+    for way, (hook, beyond) in _HOOKS[table].items():
         if step.get(way):
             chain = f"{step['chain']}-{way}"
             lines += [f":{chain} - [0:0]", *(f"-A {chain} {rule}" for rule in step[way])]
@@ -42,12 +47,13 @@ def remove(step: dict[str, Any]) -> None:
         return
     os.close(there)
     with inside(step["netns"], step["pid"]):
-        saved = _run(["iptables-save", "-t", "filter"], "").stdout.splitlines()
+        table = step.get("table", "filter")
+        saved = _run(["iptables-save", "-t", table], "").stdout.splitlines()
         mine = [line for line in saved if f" {step['chain']}-" in line or line.startswith(f":{step['chain']}-")]
         if not mine:
             return
         lines = [
-            "*filter",
+            f"*{table}",
             *(line.replace("-A ", "-D ", 1) for line in mine if line.startswith("-A ") and " -j ST-" in line),
         ]
         chains = [line[1:].split()[0] for line in mine if line.startswith(":")]

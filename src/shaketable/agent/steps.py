@@ -15,7 +15,20 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shaketable.agent import burden, clients, connections, disks, ends, kernel, packets, rules, shape
+from shaketable.agent import (
+    burden,
+    clients,
+    clock,
+    connections,
+    disks,
+    ends,
+    kernel,
+    names,
+    packets,
+    proxy,
+    rules,
+    shape,
+)
 from shaketable.agent.children import Child, Program, spawn
 
 Step = dict[str, Any]
@@ -59,6 +72,8 @@ STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
     "shape": shape.add,
     "no-shape": shape.remove,
     "kill-worker": ends.kill_worker,
+    "skew": clock.skew,
+    "no-skew": clock.unskew,
     "db-do": clients.do,
     "db-end": clients.end,
     "disk-off": disks.power_off,
@@ -75,6 +90,8 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "hog": burden.hog,
     "fork": burden.fork,
     "fill": disks.fill,
+    "http": proxy.http,
+    "dns": names.proxy,
     "sessions": clients.sessions,
     "oom": ends.oom,
     "crash-loop": ends.crash_loop,

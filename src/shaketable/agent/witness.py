@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import attempts, clients, connections, datagrams, kernel, traces, usage
+from shaketable.agent import attempts, clients, connections, datagrams, kernel, names, traces, usage, watches
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -22,9 +22,12 @@ Reading = dict[str, Any]
 SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
+    "clocks": watches.see,
     "crowd": connections.see_crowd,
+    "http": connections.see_http,
     "oom-kills": traces.see_oom_kills,
     "processes": traces.see_processes,
+    "resolve": names.see,
     "sql": clients.see,
     "states": traces.see_states,
     "traces": traces.see,

@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
+from shaketable.faults.clock import CLOCK_FAULTS
 from shaketable.faults.connections import CONNECTION_FAULTS
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError, residue, witness
 from shaketable.faults.database import DATABASE_FAULTS
+from shaketable.faults.dependency import DEPENDENCY_FAULTS
 from shaketable.faults.disk import DISK_FAULTS
 from shaketable.faults.host import HOST_FAULTS
 from shaketable.faults.installed import installed
@@ -25,6 +27,8 @@ OURS: Final[Mapping[str, FaultKind]] = {
         RESOURCE_FAULTS,
         DISK_FAULTS,
         DATABASE_FAULTS,
+        CLOCK_FAULTS,
+        DEPENDENCY_FAULTS,
     )
     for fault in family
 }

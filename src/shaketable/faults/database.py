@@ -71,6 +71,9 @@ def _mark(kind: str, target: Target, params: Params) -> str:
     return f"shaketable:{blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
+_FRESH = "DO SLEEP(0.15);\n"
+"""InnoDB's own tables show a copy that is made anew only when nobody has read it for a tenth of a second."""
+
 _PATIENCE = {
     "postgresql": "SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = 0;\n",
     "mariadb": "SET SESSION lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, wait_timeout = 86400;\n",
@@ -207,7 +210,7 @@ def _idle_looks(target: Target, params: Database) -> Mapping[str, Look]:
     idle = {
         "postgresql": "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction' "
         f"AND backend_xid IS NOT NULL AND application_name = '{mark}';\n",
-        "mariadb": "SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p "
+        "mariadb": f"{_FRESH}SELECT count(*) FROM information_schema.innodb_trx t JOIN information_schema.processlist p "
         f"ON p.id = t.trx_mysql_thread_id WHERE p.command = 'Sleep' AND p.id = IS_USED_LOCK('{mark}/0');\n",
     }
     return _asked(target, params, idle=idle, ours=_count(mark))
@@ -255,7 +258,7 @@ def _connections_says(seen: Seen) -> str:
 
 _BLOCKERS = {
     "postgresql": "SELECT DISTINCT unnest(pg_blocking_pids(pid)) FROM pg_stat_activity;\n",
-    "mariadb": "SELECT DISTINCT t.trx_mysql_thread_id FROM information_schema.innodb_lock_waits w "
+    "mariadb": f"{_FRESH}SELECT DISTINCT t.trx_mysql_thread_id FROM information_schema.innodb_lock_waits w "
     "JOIN information_schema.innodb_trx t ON t.trx_id = w.blocking_trx_id;\n",
 }
 _ALIVE = {
@@ -268,7 +271,7 @@ def _kill(target: Target, params: Database) -> Plan:
     kill = {
         "postgresql": "SELECT pid, pg_terminate_backend(pid) FROM (SELECT DISTINCT unnest(pg_blocking_pids(pid)) AS pid "
         "FROM pg_stat_activity) AS blockers;\n",
-        "mariadb": "DELIMITER //\nBEGIN NOT ATOMIC FOR s IN (SELECT DISTINCT t.trx_mysql_thread_id AS id "
+        "mariadb": f"{_FRESH}DELIMITER //\nBEGIN NOT ATOMIC FOR s IN (SELECT DISTINCT t.trx_mysql_thread_id AS id "
         "FROM information_schema.innodb_lock_waits w JOIN information_schema.innodb_trx t ON t.trx_id = w.blocking_trx_id) "
         "DO SELECT s.id; EXECUTE IMMEDIATE CONCAT('KILL ', s.id); END FOR; END //\n",
     }

@@ -69,7 +69,7 @@ class Rate(Params):
     direction: Direction = "out"
 
 
-def _name(target: Target, kind: str, params: Params) -> str:
+def chain_name(target: Target, kind: str, params: Params) -> str:
     """A chain's name: the same for the same fault on the same target, and short enough for the kernel."""
     text = f"{target.name}/{kind}/{params.model_dump_json()}"
     return f"ST-{blake2b(text.encode(), digest_size=5).hexdigest()}"
@@ -77,7 +77,7 @@ def _name(target: Target, kind: str, params: Params) -> str:
 
 def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
     """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.rules."""
-    chain = _name(target, kind, params)
+    chain = chain_name(target, kind, params)
     members = [m.name for m in target.members]
     every = [{**m.step, "members": members, "chain": chain} for m in target.namespaces]
     return Plan(tuple({"do": "rules", **s, **ways} for s in every), tuple({"do": "no-rules", **s} for s in every))
@@ -186,7 +186,7 @@ def witness_peer(target: Target) -> list[Target]:
 
 def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | None, jitter: float) -> Plan:
     witness_peer(target)
-    chain = _name(target, kind, params)
+    chain = chain_name(target, kind, params)
     members = [m.name for m in target.members]
     steps: list[Step] = []
     undo: list[Step] = []
