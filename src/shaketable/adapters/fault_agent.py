@@ -68,6 +68,8 @@ class FaultAgent:
                 stop_signal=c.stop_signal,
                 restart_policy=c.restart_policy,
                 netns=answer["members"][c.name]["netns"],
+                limits=answer["members"][c.name]["limits"],
+                open_files=tuple((p, s, n) for p, s, n in answer["members"][c.name]["open_files"]),
                 disks=tuple((path, device) for path, device in answer["members"][c.name]["disks"]),
             )
             for c in containers

@@ -11,6 +11,7 @@ import threading
 import time
 from typing import Any, Final
 
+from shaketable.agent import limits, usage
 from shaketable.agent.children import Ready, forked
 from shaketable.agent.kernel import KernelError
 
@@ -31,12 +32,18 @@ def spin(request: dict[str, Any], ready: Ready) -> None:
 
 
 def hog(request: dict[str, Any], ready: Ready) -> None:
-    """{"bytes": number, "rate": bytes per second or None}: memory that is really there, at once or little by little."""
-    rate = request.get("rate")
+    """{"bytes": number, "rate": bytes per second or None}: memory that is really there, at once or little by little.
+
+    With "share" instead of "bytes": until the target holds this share of its limit.
+    """
+    rate, size = request.get("rate"), int(request.get("bytes") or 0)
+    if share := request.get("share"):
+        where = limits.folders(request["pid"], request["start"])
+        size = int(share * (limits.read(where)["memory"] or 0)) - usage.memory(where)
     taken: list[mmap.mmap] = []
     if rate:
         ready()
-    while (have := _STEP * len(taken)) < int(request["bytes"]):
+    while (have := _STEP * len(taken)) < size:
         block = mmap.mmap(-1, _STEP)
         for page in range(0, _STEP, _PAGE):
             block[page] = 1
@@ -64,7 +71,7 @@ def fork(request: dict[str, Any], ready: Ready) -> None:
                 raise KernelError(f"the target's limit let only {made} of {wanted} processes be") from None
             break
         made += 1
-        if made >= _MOST:
+        if wanted is None and made >= _MOST:
             raise KernelError(
                 f"the target may have {_MOST} processes or more: name a number, or give it a limit (pids_limit)"
             )

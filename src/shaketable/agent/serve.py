@@ -18,7 +18,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shaketable.agent import disks, kernel
+from shaketable.agent import disks, kernel, limits
 from shaketable.agent.abilities import abilities
 from shaketable.agent.children import Child, Watcher, end
 from shaketable.agent.steps import Step, carry_out, undo_all
@@ -80,6 +80,8 @@ class Agent:
                 "start": kernel.started(pid),
                 "cgroup": cgroup,
                 "netns": inode,
+                "limits": limits.read(limits.folders(pid, kernel.started(pid))),
+                "open_files": [row[:3] for row in limits.descriptors(cgroup)],
                 "disks": [[mount.path, mount.device] for mount in disks.mounts(pid)],
             }
         ports = sorted({port for pid in request["pids"].values() for port in kernel.listening(pid, owned)})

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import attempts, clients, connections, datagrams, kernel, names, traces, usage, watches
+from shaketable.agent import attempts, clients, connections, datagrams, kernel, limits, names, traces, usage, watches
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -24,6 +24,7 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "connects": datagrams.see_connects,
     "clocks": watches.see,
     "crowd": connections.see_crowd,
+    "descriptors": limits.see_descriptors,
     "http": connections.see_http,
     "oom-kills": traces.see_oom_kills,
     "processes": traces.see_processes,

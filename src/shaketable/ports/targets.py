@@ -24,6 +24,10 @@ class Member:
     """Inode of its network namespace."""
     disks: tuple[tuple[str, str], ...] = ()
     """Disks of ours that it sees: path in the container, and device as `loop3`."""
+    limits: Mapping[str, float | None] = field(default_factory=dict)
+    """`cpus`, `memory` in bytes, `pids`; None where there is no limit."""
+    open_files: tuple[tuple[int, int, int], ...] = ()
+    """Pid, start and soft limit of open files of each of its processes."""
 
     @property
     def step(self) -> dict[str, Any]:
