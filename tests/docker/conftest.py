@@ -89,13 +89,14 @@ def traces(engine: DockerEngine) -> dict[str, set[str]]:
         "frozen cgroups": _frozen(),
         "links down": _links_down(),
         "rules": _rules(),
+        "disks": {text for text in _read("/sys/block/loop*/loop/backing_file").values() if "/st-" in text},
         "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "shaketable" in line},
     }
 
 
 @pytest.fixture(autouse=True)
 def _leaves_nothing_behind(engine: DockerEngine) -> Iterator[None]:
-    """No test leaves containers, networks, volumes, rules, frozen cgroups, links down or mounts."""
+    """No test leaves containers, networks, volumes, rules, frozen cgroups, links down, mounts or disks."""
     before = traces(engine)
     yield
     left = {what: found - before[what] for what, found in traces(engine).items()}

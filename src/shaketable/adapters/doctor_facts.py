@@ -31,7 +31,10 @@ _NUMBERS: Final = {
     "DAC_OVERRIDE": 1,
     "DAC_READ_SEARCH": 2,
     "KILL": 5,
+    "SETGID": 6,
+    "SETUID": 7,
     "NET_ADMIN": 12,
+    "SYS_CHROOT": 18,
     "SYS_PTRACE": 19,
     "SYS_ADMIN": 21,
 }

@@ -176,11 +176,11 @@ class Agent:
         """Undo all; without an orderly goodbye also end what is in our care."""
         for fault in list(self.undo):
             self.heal({"fault": fault})
+        undo_all([{"do": "no-disk", "name": name} for name in self.disks])
         if not orderly:
             for cgroup in self.ours:
                 for pid in kernel.processes(cgroup):
                     kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
-            undo_all([{"do": "no-disk", "name": name} for name in self.disks])
 
 
 def main() -> None:

@@ -5,8 +5,9 @@ When the agent vanishes while faults are open, a new one is started at once and 
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shaketable.adapters.channel import Message
@@ -26,6 +27,7 @@ class AgentKeeper:
         self._lock = threading.RLock()
         self._open: dict[str, OpenFault] = {}
         self._cared: list[ContainerFacts] = []
+        self._disks: dict[str, list[str]] = {}
         self._leaving = False
         self._killed: dict[str, tuple[str, ...]] = {}
         self.replaced = 0
@@ -89,14 +91,15 @@ class AgentKeeper:
         names = {f"st-{self._journal.run}-{owner}-{volume}": volume for volume in volumes}
         if not names:
             return {}
+        self._disks[owner] = list(names)
         undo: list[dict[str, Any]] = [{"do": "no-disk", "name": name} for name in names]
         self._journal.opened(OpenFault(f"disks-{owner}", "disk", owner, undo))
         devices = self.agent().attach({name: volumes[volume] for name, volume in names.items()})
         return {names[name]: f"/dev/{device}" for name, device in devices.items()}
 
-    def detach(self, owner: str, volumes: Iterable[str]) -> None:
-        """Take the disks away again; harmless if there are none. Raises AgentError."""
-        names = [f"st-{self._journal.run}-{owner}-{volume}" for volume in volumes]
+    def detach(self, owner: str) -> None:
+        """Take an owner's disks away, at once or when nobody uses them any more. Raises AgentError."""
+        names = self._disks.pop(owner, [])
         if names and not self.agent().detach(names):
             self._journal.closed(f"disks-{owner}")
 
@@ -124,6 +127,9 @@ class AgentKeeper:
     def leave(self) -> None:
         """Say goodbye to the agent."""
         self._leaving = True
+        with contextlib.suppress(AgentError, EngineError):  # whoever cleans up after us has the journal
+            for owner in list(self._disks):
+                self.detach(owner)
         if self._witness is not None:
             self._witness.leave()
         self._agent.leave()

@@ -145,13 +145,15 @@ def lacking() -> Mapping[str, str] | None:
     try:
         engine = DockerEngine()
         image = ensure_tools_image(lambda _: None)
-        agent = FaultAgent(engine, image, new_run())
+        run = new_run()
+        agent = FaultAgent(engine, image, run)
     except EngineError:
         return None
     try:
         return {kind.kind: agent.missing(kind.needs) for kind in CATALOGUE.values()}
     finally:
         agent.leave()
+        engine.remove_run(run)
         engine.close()
 
 

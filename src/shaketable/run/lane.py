@@ -211,7 +211,7 @@ class Lane:
             self._save_logs()
         self.project.down()
         self.engine.remove_run(self._run, lane=str(self.number))
-        self.keeper.detach(f"{self.number}-{self.builds}", self.project.devices)
+        self.keeper.detach(f"{self.number}-{self.builds}")
         self.project.devices = {}
         self.containers = {}
 

@@ -1,0 +1,98 @@
+"""Database faults: what is locked, how our sessions are marked, and which answers of the server prove it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from shaketable.faults import CATALOGUE, Seen, UnfitError, residue, witness
+from shaketable.ports import Member, Target
+
+MEMBER = Member("db", "c", 4, 5, "f/c", holds_namespace=True, netns=9)
+DB = Target("db", (MEMBER,), (), (("10.0.0.2", 5432),))
+KINDS = ("db-lock", "db-idle-transaction", "db-connections", "db-kill")
+
+
+def seen(kind: str, now: dict[str, str], refused: dict[str, str] | None = None, **given: Any) -> Seen:
+    """Answers of the server; before, the lock could be had and session 7 blocked others."""
+    params = CATALOGUE[kind].params(**(given or ({"table": "t"} if kind == "db-lock" else {})))
+    before = {"wanted": "t", "ours": "0", "blockers": "7\n8", "alive": "7\n8\n9"}
+    looks = [
+        {"sql": {"at": 1.0, "dialect": "postgresql", "answers": before, "refused": {}}},
+        {"sql": {"at": 2.0, "dialect": "postgresql", "answers": now, "refused": refused or {}}},
+    ]
+    return Seen(DB, params, *looks)
+
+
+@pytest.mark.parametrize(
+    ("kind", "now", "refused", "effective"),
+    [
+        ("db-lock", {"ours": "1"}, {"wanted": 'ERROR:  could not obtain lock on relation "t"'}, True),
+        ("db-lock", {"ours": "1"}, {"wanted": "ERROR 1205 (HY000) at line 1: Lock wait timeout exceeded"}, True),
+        ("db-lock", {"ours": "1", "wanted": "f"}, None, True),
+        ("db-lock", {"ours": "1", "wanted": "t"}, None, False),
+        ("db-lock", {"ours": "0"}, {"wanted": "ERROR:  could not obtain lock"}, False),
+        ("db-lock", {"ours": "1"}, {"wanted": 'ERROR:  relation "t" does not exist'}, False),
+        ("db-idle-transaction", {"idle": "1", "ours": "1"}, None, True),
+        ("db-idle-transaction", {"idle": "0", "ours": "1"}, None, False),
+        ("db-connections", {}, {"ours": "FATAL:  sorry, too many clients already"}, True),
+        ("db-connections", {}, {"ours": "ERROR 1040 (HY000): Too many connections"}, True),
+        ("db-connections", {"ours": "19"}, None, False),
+        ("db-connections", {}, {"ours": "FATAL:  role does not exist"}, False),
+        ("db-kill", {"alive": "9\n10", "blockers": ""}, None, True),
+        ("db-kill", {"alive": "7\n9", "blockers": "7"}, None, False),
+        ("db-kill", {}, {"alive": "gone"}, False),
+    ],
+)
+def test_the_servers_answers_are_the_proof(kind: str, now: dict[str, str], refused: Any, effective: bool) -> None:
+    """Only the very answer that the fault causes counts, and never an error of another kind."""
+    found = witness(CATALOGUE[kind], seen(kind, now, refused))
+    assert (found.at is not None) == effective, found.seen
+
+
+@pytest.mark.parametrize("kind", KINDS[:3])
+def test_sessions_that_stay_are_residue(kind: str) -> None:
+    """After heal none of ours is there; a database that cannot be asked is no proof of that."""
+    assert residue(CATALOGUE[kind], seen(kind, {"ours": "0", "wanted": "t"})) == []
+    assert residue(CATALOGUE[kind], seen(kind, {"ours": "2", "wanted": "t"})) == ["2 sessions of ours are still there"]
+    assert residue(CATALOGUE[kind], seen(kind, {}, {"ours": "too many clients"}))
+
+
+@given(st.sampled_from(KINDS[:3]), st.sampled_from(["a", "b"]), st.sampled_from(["a", "b"]))
+def test_a_mark_tells_our_sessions_apart(kind: str, one: str, other: str) -> None:
+    """The same fault on the same target has one mark, found again in its undo; another database gives another."""
+    extra = {"table": "t"} if kind == "db-lock" else {}
+    plans = [CATALOGUE[kind].plan_for(DB, CATALOGUE[kind].params(database=d, **extra)) for d in (one, other)]
+    marks = [plan.steps[0]["mark"] for plan in plans]
+    assert (marks[0] == marks[1]) == (one == other)
+    for plan, mark in zip(plans, marks, strict=True):
+        assert all(mark in sql for sql in plan.undo[0]["sql"].values())
+        assert plan.undo[0]["late"]
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ({}, "either a table or an advisory lock"),
+        ({"table": "t", "advisory": "7"}, "either a table or an advisory lock"),
+        ({"advisory": "7", "where": "id = 1"}, "rows need their table"),
+        ({"table": "t; DROP TABLE t"}, "table"),
+    ],
+)
+def test_a_lock_needs_one_thing_to_lock(given: dict[str, str], why: str) -> None:
+    """A table, rows of it, or an advisory lock; a name that is none is refused."""
+    with pytest.raises(ValidationError, match=why):
+        CATALOGUE["db-lock"].params(**given)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_one_instance_is_the_database(kind: str) -> None:
+    """Of a host with several instances nobody guesses which one is the database."""
+    host = replace(DB, members=(MEMBER, replace(MEMBER, name="sidecar")))
+    with pytest.raises(UnfitError, match="sidecar"):
+        CATALOGUE[kind].plan_for(host, CATALOGUE[kind].params(**({"table": "t"} if kind == "db-lock" else {})))
