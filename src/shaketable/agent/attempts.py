@@ -16,7 +16,6 @@ import errno, os, sys
 try:
     file = os.open(sys.argv[1], os.O_TMPFILE | os.O_RDWR, 0o600)
     os.write(file, bytes(4096))
-    os.fsync(file)
     print("written")
 except OSError as error:
     print(errno.errorcode.get(error.errno, error.errno))
@@ -26,8 +25,8 @@ except OSError as error:
 def see(look: dict[str, Any]) -> dict[str, Any]:
     """{"paths": [{"path", "member", "pid", "start"}]}: {"writes": {"member:path": outcome}, "room": {same: bytes}}.
 
-    The outcome of a synced write of 4 KiB into a file without a name: "written", "hangs", an error's name as "ENOSPC",
-    or "gone" when the target has ended.
+    The outcome of a write of 4 KiB into a file without a name: "written", "hangs", an error's name as "ENOSPC", or "gone"
+    when the target has ended. It is not synced: a sync would save what the target has not synced.
     """
     places = {f"{p['member']}:{p['path']}": p for p in look["paths"]}
     tries = {name: _begin(p) for name, p in places.items()}

@@ -64,7 +64,7 @@ def _members(target: Target, params: Disk) -> tuple[tuple[Member, str, str], ...
 
 
 def writes(members: tuple[tuple[Member, str], ...]) -> Mapping[str, Look]:
-    """A synced write on each disk, tried by the witness."""
+    """A write on each disk, tried by the witness."""
     return {"writes": {"see": "writes", "paths": [{**member.step, "path": where} for member, where in members]}}
 
 

@@ -93,7 +93,8 @@ def _spin_wrong(seen: Seen) -> list[str]:
     """At least half of what the loops may take beside what was used: the rest is for whoever else runs on the machine."""
     wrong = []
     for name, now, before in _rows(seen):
-        most = min(float(seen.params.workers), now["quota"] or seen.now["usage"]["cpus"], seen.now["usage"]["cpus"])
+        shared = seen.now["usage"]["cpus"] / len(seen.target.members)
+        most = min(float(seen.params.workers), now["quota"] or shared, shared)
         if now["quota"] and before["cores"] >= 0.9 * now["quota"]:
             wrong.append(f"{name} used all of its {now['quota']:g} CPUs before, too")
         elif now["cores"] < 0.9 * (now["quota"] or 1e9) and now["cores"] - before["cores"] < 0.5 * most:
