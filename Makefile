@@ -27,7 +27,8 @@ fuzz: .venv/ready ## 5,000 generated fault specifications, valid and not
 	FUZZ=5000 $(BIN)/python -m pytest tests/unit/test_fault_fuzz.py
 
 matrix: setup ## Every fault with every bad end (agent, harness, target, engine): long
-	CLEANUP_HARNESS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py tests/docker/test_harness_ends.py
+	CLEANUP_HARNESS=all RESTART_KINDS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py \
+		tests/docker/test_harness_ends.py tests/docker/test_engine_restart.py
 
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .

@@ -20,7 +20,8 @@ from shaketable.adapters.journal import journals
 from shaketable.faults import OURS
 from shaketable.run.conform import canary
 
-KINDS = [k for k in os.environ.get("RESTART_KINDS", "power-off,freeze,slow,partition").split(",") if k in OURS]
+RESTART = os.environ.get("RESTART_KINDS", "power-off,freeze,slow,disk-stall")
+KINDS = [k for k in OURS if RESTART == "all" or k in RESTART.split(",")]
 AFTER = 5.0
 """Seconds after the engine's return: a second for its own start, two for the guard's next try, two for us."""
 pytestmark = NEEDS_ROOT

@@ -24,9 +24,11 @@ from shaketable.run.heal import heal
 
 HARNESS = os.environ.get("CLEANUP_HARNESS", "power-off,slow,spin,db-lock,disk-stall")
 SOME = [k for k in OURS if HARNESS == "all" or k in HARNESS.split(",")]
-WIPED = [
-    k for k in SOME if k in ("freeze", "cut", "power-off", "partition", "slow", "throttled", "disk-stall", "limit")
-]
+_KEPT = (
+    *("freeze", "cut", "power-off", "partition", "slow", "lossy", "throttled", "reject", "connection-limit"),
+    *("disk-stall", "limits", "fds", "clock", "http", "dns"),
+)
+WIPED = [k for k in SOME if k in _KEPT]
 """Faults that the kernel keeps, with nobody of ours alive."""
 
 
