@@ -104,6 +104,31 @@ async def _through(asked: list[bytes], told: list[bytes], cut: Any) -> tuple[byt
     return got, heard
 
 
+def test_what_is_no_http_passes_through_and_goodbyes_too() -> None:
+    """A client that speaks something else is passed on as it is, and each side hears of the other's goodbye."""
+    assert asyncio.run(_other_protocol()) == (b"HELO\r\n\r\nMORE", b"250 ok")
+
+
+async def _other_protocol() -> tuple[bytes, bytes]:
+    got = asyncio.get_running_loop().create_future()
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        got.set_result(await reader.read())
+        writer.write(b"250 ok")
+        writer.close()
+
+    upstream = await asyncio.start_server(server, "127.0.0.1", 0)
+    fault = {"path": "/", "share": 1.0, "ip": "127.0.0.1", "to": upstream.sockets[0].getsockname()[1]}
+    listening = await asyncio.start_server(proxy._Proxy(fault).serve, "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection("127.0.0.1", listening.sockets[0].getsockname()[1])
+    writer.write(b"HELO\r\n\r\nMORE")
+    writer.write_eof()
+    heard = await reader.read()
+    listening.close()
+    upstream.close()
+    return await got, heard
+
+
 @pytest.mark.parametrize(
     ("first", "of", "size"),
     [
@@ -152,6 +177,14 @@ def test_the_share_of_answers_is_the_proof(
     assert bool(residue(CATALOGUE["http"], http(outcomes, seconds, **given))) == (
         set(outcomes) != {"200"} or seconds > 1
     )
+
+
+def test_what_was_so_before_is_no_proof() -> None:
+    """A server that erred before cannot show that the fault made it err."""
+    seen = http({"503": 5}, mode="error")
+    before = {"http": {"at": 1.0, "outcomes": {"503": 5}, "seconds": [0.01] * 5}}
+    assert "before, too" in witness(CATALOGUE["http"], replace(seen, before=before)).seen
+    assert CATALOGUE["http"].params(port=80, mode="error", path="/api/status?x=1").path
 
 
 def test_a_port_that_nobody_serves_is_no_dependency() -> None:

@@ -1,7 +1,7 @@
 """An HTTP/1.1 proxy in a target's own network: each request is passed on, or answered badly, as the fault says.
 
 It passes bytes on as they come; only where a message ends is read (RFC 9112, sections 6 and 7), so that the next request
-on a connection is seen. What it does not understand it passes on untouched.
+on a connection is seen. A client that speaks something else is passed on untouched from there on.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import contextlib
 import random
 import signal
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from shaketable.agent.children import Ready
 from shaketable.agent.kernel import KernelError
 
+Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 _HEAD: Final = 128 << 10
 _PIECE: Final = 64 << 10
 _LEAVE: Final = 0.3
@@ -119,18 +120,21 @@ class _Proxy:
         """One connection of a client."""
         task = asyncio.current_task()
         assert task is not None
-        up: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
+        up: Streams | None = None
         with contextlib.suppress(OSError, EOFError, ValueError, asyncio.LimitOverrunError):
-            while not self.over.is_set():
-                data = await self._next(reader)
-                if data is None:
-                    break
+            while (data := await self._next(reader, up)) is not None:
                 self.busy.add(task)
-                asked = head(data)
+                try:
+                    asked = head(data)
+                except ValueError:  # it speaks something else
+                    up = up or await self._open()
+                    up[1].write(data)
+                    await _tunnel((reader, writer), up)
+                    break
                 if self._hit(asked) and not await self._badly(asked, reader, writer):
                     self.busy.discard(task)
                     continue
-                up = up or await asyncio.open_connection(self.request["ip"], self.request["to"], limit=_HEAD)
+                up = up or await self._open()
                 goes_on = await _exchange(data, asked, (reader, writer), up)
                 self.busy.discard(task)
                 if not goes_on:
@@ -140,15 +144,21 @@ class _Proxy:
             if one is not None:
                 one.close()
 
-    async def _next(self, reader: asyncio.StreamReader) -> bytes | None:
-        """The next request's head; None when there is none, or the fault is over."""
-        coming, over = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n")), asyncio.ensure_future(self.over.wait())
-        await asyncio.wait({coming, over}, return_when=asyncio.FIRST_COMPLETED)
-        over.cancel()
-        if not coming.done():
-            coming.cancel()
-            return None
-        return coming.result()
+    async def _open(self) -> Streams:
+        return await asyncio.open_connection(self.request["ip"], self.request["to"], limit=_HEAD)
+
+    async def _next(self, reader: asyncio.StreamReader, up: Streams | None) -> bytes | None:
+        """The next request's head; None when the fault is over, or the server has closed its side meanwhile."""
+        coming = asyncio.ensure_future(reader.readuntil(b"\r\n\r\n"))
+        ends: list[asyncio.Future[Any]] = [asyncio.ensure_future(self.over.wait())]
+        if up is not None:  # it speaks unasked only to say goodbye
+            ends.append(asyncio.ensure_future(up[0].read(1)))
+        await asyncio.wait({coming, *ends}, return_when=asyncio.FIRST_COMPLETED)
+        ended = any(end.done() for end in ends) or not coming.done()
+        for waiting in (*ends, *([coming] if ended else [])):
+            waiting.cancel()
+        await asyncio.gather(*ends, return_exceptions=True)  # the next one to read must find nobody who waits
+        return None if ended else coming.result()
 
     async def _badly(self, asked: Head, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer a request as the fault says; True when it is to be passed on all the same."""
@@ -168,12 +178,17 @@ class _Proxy:
         return False
 
 
-async def _exchange(
-    data: bytes,
-    asked: Head,
-    client: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-    server: tuple[asyncio.StreamReader, asyncio.StreamWriter],
-) -> bool:
+async def _tunnel(client: Streams, server: Streams) -> None:
+    """Pass everything on, both ways, until both have said goodbye."""
+
+    async def one_way(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await pump(reader, writer, -2)
+        writer.write_eof()
+
+    await asyncio.gather(one_way(client[0], server[1]), one_way(server[0], client[1]))
+
+
+async def _exchange(data: bytes, asked: Head, client: Streams, server: Streams) -> bool:
     """Pass one request on, and its answer back. Whether both connections may carry another one."""
     server[1].write(data)
     sending = asyncio.ensure_future(pump(client[0], server[1], asked.size))
@@ -183,7 +198,7 @@ async def _exchange(
             client[1].write(got)
             told = head(got, of=asked)
             if told.first[1] == "101":
-                await asyncio.gather(pump(client[0], server[1], -2), pump(server[0], client[1], -2))
+                await _tunnel(client, server)
                 return False
             if not told.first[1].startswith("1"):
                 break

@@ -29,7 +29,7 @@ class Http(Params):
     status: int = Field(default=503, ge=400, le=599, description="with error: the answer's status")
     delay: Duration = Field(default=1.0, gt=0, le=600, description="with slow: how much later")
     share: Share = Field(default=1.0, description="of the requests")
-    path: str = Field(default="/", pattern=r"^/[^\\s]{0,200}$", description="requests whose path begins so")
+    path: str = Field(default="/", pattern=r"^/\S{0,200}$", description="requests whose path begins so")
 
     @field_validator("share")
     @classmethod
@@ -115,9 +115,9 @@ def _http_looks(target: Target, params: Http) -> Mapping[str, Look]:
     return looks
 
 
-def _bad(seen: Seen) -> tuple[int, int]:
+def _bad(seen: Seen, when: Mapping[str, Any] | None = None) -> tuple[int, int]:
     """How many of the requests were answered as the fault says, and how many there were."""
-    reading, params = seen.now["http"], seen.params
+    reading, params = (when or seen.now)["http"], seen.params
     outcomes: Mapping[str, int] = reading["outcomes"]
     if params.mode == "slow":
         bad = sum(seconds >= params.delay for seconds in reading["seconds"])
@@ -133,8 +133,8 @@ def _http_wrong(seen: Seen) -> list[str]:
     wrong = []
     if abs(bad / all_ - share) > 5 * (share * (1 - share) / all_) ** 0.5:
         wrong.append(f"{bad} of {all_} requests were hit, not {share:.0%}: {_outcomes(seen.now['http'])}")
-    if not seen.before["http"]["seconds"]:
-        wrong.append("it did not answer before, either")
+    if not seen.before["http"]["seconds"] or _bad(seen, seen.before)[0]:
+        wrong.append(f"it answered so before, too: {_outcomes(seen.before['http'])}")
     if "elsewhere" in seen.now and seen.now["elsewhere"]["outcomes"] != seen.before["elsewhere"]["outcomes"]:
         wrong.append(f"another path is hit, too: {_outcomes(seen.now['elsewhere'])}")
     return wrong
