@@ -148,3 +148,26 @@ def test_composes_refusal_is_put_where_it_belongs(tmp_path: Path, words: str, pr
     )
     source, _ = read_source(tmp_path, ["compose.yaml"])
     assert str(blame(source, words)).startswith(problem)
+
+
+def test_every_wrong_volume_is_told_where_it_stands(tmp_path: Path) -> None:
+    """A disk needs a plain volume that a service uses, and a size; all problems at once."""
+    text = (
+        "x-shaketable:\n  volumes:\n    data: 64 MiB\n    dta: 64 MiB\n    nfs: 64 MiB\n    small: 1 kB\n    bare: 64\n"
+    )
+    (tmp_path / "compose.yaml").write_text(text)
+    source, _ = read_source(tmp_path, ["compose.yaml"])
+    volumes = {"data": None, "nfs": {"driver": "nfs"}, "small": {}, "bare": {}}
+    resolved = {"services": {"web": {"image": "x"}}, "volumes": volumes, **yaml.safe_load(text)}
+    with pytest.raises(ScenarioError) as caught:
+        compose_model(resolved, source)
+    assert [str(problem).partition(";")[0] for problem in caught.value.problems] == [
+        "compose.yaml:4:5: there is no volume 'dta' that a service uses",
+        "compose.yaml:5:5: the volume 'nfs' has a driver of its own or is external",
+        "compose.yaml:6:5: the size of 'small' must be between 8 MiB and 64 GiB",
+        "compose.yaml:7:5: the size of 'bare': 64 has no unit",
+    ]
+    (tmp_path / "compose.yaml").write_text("x-shaketable: {volumes: {data: 64 MiB}}\n")
+    source, _ = read_source(tmp_path, ["compose.yaml"])
+    model = compose_model({**resolved, "x-shaketable": {"volumes": {"data": "64 MiB"}}}, source)
+    assert model.volumes == {"data": 64 << 20}
