@@ -1,6 +1,6 @@
 # Everything here does its own set-up; the second time that takes a few seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz matrix check bench doctor clean
+.PHONY: help setup demo test fuzz matrix ledger check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -29,6 +29,9 @@ fuzz: .venv/ready ## 5,000 generated fault specifications, valid and not
 matrix: setup ## Every fault with every bad end (agent, harness, target, engine): long
 	CLEANUP_HARNESS=all RESTART_KINDS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py \
 		tests/docker/test_harness_ends.py tests/docker/test_engine_restart.py
+
+ledger: setup ## Acknowledged writes under power-off, 30 trials of each: minutes
+	$(BIN)/shaketable prove scenarios/ledger/power-off.yaml --trials 30 --seed $(SEED) $(if $(OUT),--out $(OUT))
 
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .
