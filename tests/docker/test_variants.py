@@ -117,3 +117,15 @@ def begin_with(site: CanarySite, kind: str, last: str) -> Any:
     """Inject a fault right after a command in the server."""
     assert ask(site, f"{last}; cat /data/synced /data/unsynced", by="server").split() == ["kept", "more", "lost"]
     return begin(site, kind)
+
+
+def test_a_server_may_end_our_session_by_itself(site: CanarySite) -> None:
+    """A defence of the system's own, as a time limit, is no failure of the fault: it was witnessed, and a note says the rest."""
+    injection = begin(site, "db-idle-transaction", "postgresql")
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'shaketable:%'"
+    ask(site, f'setpriv --reuid postgres --regid postgres --init-groups psql -X -d canary -c "{end}"', by="postgresql")
+    record = injection.heal()
+    assert record is not None
+    assert record.clean
+    assert record.effective
+    assert any("ended by itself" in note for note in record.notes)

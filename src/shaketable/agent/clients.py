@@ -37,6 +37,7 @@ for space in spaces:
 os.setgroups([])
 os.setresgid(gid, gid, gid)
 os.setresuid(uid, uid, uid)
+must(libc.prctl(1, 9, 0, 0, 0))  # PR_SET_PDEATHSIG: it ends with whoever holds its input
 must(libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
 must(libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()))
 os.execv(sys.argv[5], sys.argv[5:])
@@ -100,11 +101,13 @@ def _open(step: dict[str, Any], mark: str) -> subprocess.Popen[str]:
     user = step.get("user") or ("postgres" if name == "postgresql" else "root")
     uid, gid = _ids(step, user)
     words = [sys.executable, "-S", "-c", _ENTER, *map(str, (step["pid"], step["start"], uid, gid)), path]
-    database = step.get("database")
+    database, socket = step.get("database"), step.get("socket")
     if name == "postgresql":
         words += ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database or "postgres"]
+        words += ["-h", socket] if socket else []
     else:
-        words += ["-N", "-B", "-n", "-u", user, *([database] if database else [])]
+        words += ["-N", "-B", "-n", "-u", user]
+        words += [*(["-S", socket] if socket else []), *([database] if database else [])]
     secret = step.get("password", "")
     environment = {
         "PATH": "/usr/bin:/bin",

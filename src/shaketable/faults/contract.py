@@ -73,6 +73,8 @@ class Proof:
     wrong: Callable[[Seen], list[str]]
     says: Callable[[Seen], str]
     left: Callable[[Seen], list[str]] = _nothing
+    lasts: bool = True
+    """Whether it must still be seen just before heal; not where the system under test may end it by itself."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,9 @@ class Database(Params):
 
     database: str = Field(default="", description="postgres, or none in MariaDB, when not named")
     user: str = Field(default="", description="postgres, or root in MariaDB, when not named")
+    socket: str = Field(
+        default="", description="its folder (PostgreSQL) or the socket itself (MariaDB), where it is not the usual one"
+    )
     password: str = Field(default="", description="where the local socket asks for one")
 
 
@@ -62,6 +65,7 @@ def _where(target: Target, params: Database) -> Step:
         "database": params.database,
         "user": params.user,
         "password": params.password,
+        "socket": params.socket,
         **_server(target).step,
     }
 
@@ -74,9 +78,10 @@ def _mark(kind: str, target: Target, params: Params) -> str:
 _FRESH = "DO SLEEP(0.15);\n"
 """InnoDB's own tables show a copy that is made anew only when nobody has read it for a tenth of a second."""
 
+# What a server does by itself against sessions that do nothing stays as it is: a system may rely on it.
 _PATIENCE = {
-    "postgresql": "SET lock_timeout = '3s'; SET idle_in_transaction_session_timeout = 0;\n",
-    "mariadb": "SET SESSION lock_wait_timeout = 3, innodb_lock_wait_timeout = 3, wait_timeout = 86400;\n",
+    "postgresql": "SET lock_timeout = '3s';\n",
+    "mariadb": "SET SESSION lock_wait_timeout = 3, innodb_lock_wait_timeout = 3;\n",
 }
 
 
@@ -312,7 +317,12 @@ DATABASE_FAULTS: tuple[FaultKind, ...] = (
         "statements that need the table, the rows or the lock wait",
         _lock,
         Proof(
-            "somebody else does not get it, and our session is there", _lock_looks, _lock_wrong, _lock_says, _lock_left
+            "somebody else does not get it, and our session is there",
+            _lock_looks,
+            _lock_wrong,
+            _lock_says,
+            _lock_left,
+            lasts=False,
         ),
         params=Lock,
         example={"table": "demo", **_CANARY},
@@ -323,7 +333,14 @@ DATABASE_FAULTS: tuple[FaultKind, ...] = (
         "database",
         "nothing; what is dead is not cleaned up, and schema changes wait",
         _idle,
-        Proof("the server lists an idle transaction of ours", _idle_looks, _idle_wrong, _idle_says, _none_left),
+        Proof(
+            "the server lists an idle transaction of ours",
+            _idle_looks,
+            _idle_wrong,
+            _idle_says,
+            _none_left,
+            lasts=False,
+        ),
         params=Database,
         example=_CANARY,
         roles=_BOTH,
@@ -339,6 +356,7 @@ DATABASE_FAULTS: tuple[FaultKind, ...] = (
             _connections_wrong,
             _connections_says,
             _none_left,
+            lasts=False,
         ),
         params=Connections,
         example=_CANARY,

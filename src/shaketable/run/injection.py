@@ -252,7 +252,10 @@ class Injection:
             last = self._compare(lasting=True)
             if last.at is None:
                 seen = f"the effect ended by itself before heal: {last.seen}"
-                record = replace(record, witness=replace(last, seen=seen))
+                if self.kind.proof.lasts:
+                    record = replace(record, witness=replace(last, seen=seen))
+                else:
+                    record = replace(record, notes=(*record.notes, seen))
         began = self._now()
         problems = self.site.keeper.undo(self.open)
         if self._plan.revive != "no" and not self._returned:
