@@ -85,7 +85,7 @@ def test_heal_undoes_from_the_journal_alone(kind: str, engine: DockerEngine) -> 
     client = docker.from_env()
     for tool in ("serve", "witness", "observe"):
         for box in client.containers.list(filters={"label": [f"{RUN_LABEL}={run}", f"shaketable.tool={tool}"]}):
-            box.kill("SIGKILL")
+            os.kill(engine.inspect(box.id or "").pid, signal.SIGKILL)
     client.close()
     harness.send_signal(signal.SIGKILL)
     harness.wait()

@@ -125,6 +125,10 @@ class FaultAgent:
         """Take disks away; the problems, if any."""
         return list(self.ask("detach", disks=list(disks))["problems"])
 
+    def sweep(self, run: str) -> list[str]:
+        """Take away all disks of a run; the problems, if any."""
+        return list(self.ask("sweep", limit=30.0, run=run)["problems"])
+
     def leave(self) -> None:
         """An orderly goodbye; whatever is still held is undone first."""
         try:

@@ -113,6 +113,19 @@ def detach(step: dict[str, Any]) -> None:
         (IMAGES / f"{step['name']}.img").unlink()
 
 
+def sweep(run: str) -> list[str]:
+    """Let the writes to a run's disks go on and take them all away, whoever made them; the problems, if any."""
+    problems = []
+    for device, image in _attached().items():
+        if image.startswith(f"st-{run}-"):
+            try:
+                resume({"device": device})
+                detach({"name": image.removesuffix(".img")})
+            except KernelError as error:
+                problems.append(str(error))
+    return problems
+
+
 def _attached() -> dict[str, str]:
     """Name of the image of each loop device that is a disk of ours."""
     found = {}

@@ -172,6 +172,10 @@ class Agent:
         self.disks -= set(request["disks"])
         return {"problems": undo_all([{"do": "no-disk", "name": name} for name in request["disks"]])}
 
+    def sweep(self, request: dict[str, Any]) -> dict[str, Any]:
+        """Take away all disks of a run whose journal is lost, {"run": name}."""
+        return {"problems": disks.sweep(request["run"])}
+
     def close(self, *, orderly: bool) -> None:
         """Undo all; without an orderly goodbye also end what is in our care."""
         for fault in list(self.undo):
@@ -188,7 +192,19 @@ def main() -> None:
     agent = Agent()
     operations: dict[str, Callable[[dict[str, Any]], dict[str, Any]]] = {
         name: getattr(agent, name)
-        for name in ("hello", "now", "resolve", "inject", "inspect", "heal", "undo_steps", "care", "attach", "detach")
+        for name in (
+            "hello",
+            "now",
+            "resolve",
+            "inject",
+            "inspect",
+            "heal",
+            "undo_steps",
+            "care",
+            "attach",
+            "detach",
+            "sweep",
+        )
     }
 
     def leave(*_: object) -> None:

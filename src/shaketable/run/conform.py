@@ -323,7 +323,8 @@ class _Trial:
 
 def _words(reading: Mapping[str, Any], pair: str) -> str:
     if "error" in reading:
-        return "it has no network" if "is gone" in reading["error"] else str(reading["error"])
+        gone = "is gone" in reading["error"] or "Cannot assign" in reading["error"]
+        return "it has no network" if gone else str(reading["error"])
     row = reading["pairs"][pair]
     lost = row["sent"] - row["received"]
     if not row["received"]:

@@ -10,6 +10,7 @@ import tenacity
 
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent
+from shaketable.adapters.images import ensure_tools_image
 from shaketable.adapters.journal import Abandoned, journals, take_over
 from shaketable.model.errors import EngineError, ResidueError
 from shaketable.model.result import Residue
@@ -64,12 +65,21 @@ def heal(run: str | None = None, say: Callable[[str], None] = lambda _: None) ->
             elif name in known:
                 results.append(Healed(name, (), (), alive=True))
             elif run and name in seen:
-                results.append(Healed(name, tuple(engine.remove_run(name)), tuple(engine.residue(name))))
+                results.append(_without_journal(engine, name, say))
             elif name in seen:
                 hint = f"started elsewhere or its journal is lost; if nobody uses it: shaketable heal --run {name}"
                 results.append(Healed(name, (), (Residue(what="run", where=name, hint=hint),), alive=True))
     engine.close()
     return results
+
+
+def _without_journal(engine: DockerEngine, run: str, say: Callable[[str], None]) -> Healed:
+    """Remove what carries a run's label, and its disks; a fault that only the journal knew of ended with its target."""
+    agent = FaultAgent(engine, ensure_tools_image(say), run)
+    problems = [Residue(what="disk", where=run, hint=text) for text in agent.sweep(run)]
+    agent.leave()
+    removed = engine.remove_run(run)
+    return Healed(run, tuple(removed), (*problems, *engine.residue(run)))
 
 
 def raise_residue(healed: Healed) -> None:
