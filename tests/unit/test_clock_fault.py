@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from shaketable.agent import clock
+from shaketable.agent.changes import clock
 from shaketable.agent.kernel import KernelError
 from shaketable.faults import CATALOGUE, Seen, residue, witness
 from shaketable.ports import Member, Target

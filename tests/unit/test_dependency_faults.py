@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shaketable.agent import names, proxy
+from shaketable.agent.changes import names, proxy
 from shaketable.faults import CATALOGUE, Seen, UnfitError, residue, witness
 from shaketable.ports import Member, Target
 

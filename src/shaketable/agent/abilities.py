@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from shaketable.agent import clock
+from shaketable.agent.changes import clock
 
 
 def abilities() -> dict[str, str]:

@@ -18,8 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from shaketable.agent import disks, kernel, limits
+from shaketable.agent import kernel
 from shaketable.agent.abilities import abilities
+from shaketable.agent.changes import disks, limits
 from shaketable.agent.children import Child, Watcher, end
 from shaketable.agent.steps import Step, carry_out, undo_all
 from shaketable.agent.wire import ReaderGoneError, Writer, lines

@@ -15,14 +15,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from shaketable.agent import (
+from shaketable.agent import kernel
+from shaketable.agent.changes import (
     burden,
     clients,
     clock,
     connections,
     disks,
     ends,
-    kernel,
     limits,
     names,
     packets,

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
-from shaketable.agent import attempts, clients, connections, datagrams, kernel, limits, names, traces, usage, watches
+from shaketable.agent import kernel
+from shaketable.agent.changes import clients, limits, names
+from shaketable.agent.looks import attempts, datagrams, requests, traces, usage, watches
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -23,9 +25,9 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
     "clocks": watches.see,
-    "crowd": connections.see_crowd,
+    "crowd": requests.see_crowd,
     "descriptors": limits.see_descriptors,
-    "http": connections.see_http,
+    "http": requests.see_http,
     "oom-kills": traces.see_oom_kills,
     "processes": traces.see_processes,
     "resolve": names.see,

@@ -76,7 +76,7 @@ def chain_name(target: Target, kind: str, params: Params) -> str:
 
 
 def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
-    """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.rules."""
+    """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.changes.rules."""
     chain = chain_name(target, kind, params)
     members = [m.name for m in target.members]
     every = [{**m.step, "members": members, "chain": chain} for m in target.namespaces]

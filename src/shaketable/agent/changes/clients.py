@@ -17,8 +17,8 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
+from shaketable.agent.changes.ends import commands
 from shaketable.agent.children import Ready
-from shaketable.agent.ends import commands
 from shaketable.agent.kernel import KernelError, netns, own_netns, started
 
 _ENTER: Final = """

@@ -1,7 +1,4 @@
-"""Live connections of a target, ended by its kernel; how many new ones it lets in from one source, and what HTTP answers.
-
-Sources: ss(8) -K (SOCK_DESTROY), iptables-extensions(8) connlimit.
-"""
+"""What a target's network lets in and answers, tried from a peer's: a crowd of connections, and HTTP requests."""
 
 from __future__ import annotations
 
@@ -9,23 +6,12 @@ import contextlib
 import errno
 import select
 import socket
-import subprocess
 import time
 from typing import Any, Final
 
-from shaketable.agent.kernel import KernelError
-from shaketable.agent.namespaces import inside, socket_in
+from shaketable.agent.namespaces import socket_in
 
-
-def reset(step: dict[str, Any]) -> None:
-    """{"port": number or None, **member.step}: end every established TCP connection of its network namespace, or the port's."""
-    words = ["ss", "-H", "-K", "-t", "state", "established"]
-    if step.get("port"):
-        words.append(f"( sport = :{step['port']} or dport = :{step['port']} )")
-    with inside(step["netns"], step["pid"]):
-        done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=5)
-    if done.returncode:
-        raise KernelError(f"the connections of {step['member']} could not be ended: {done.stderr.strip()[:300]}")
+_AT_ONCE: Final = 5
 
 
 def see_crowd(look: dict[str, Any]) -> dict[str, Any]:
@@ -55,9 +41,6 @@ def see_crowd(look: dict[str, Any]) -> dict[str, Any]:
                 found["answered" if code == 0 else "refused"] += 1
         found["silent"] = len(waiting)
     return dict(found)
-
-
-_AT_ONCE: Final = 5
 
 
 def see_http(look: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,8 @@ import subprocess
 import sys
 from typing import Any, Final
 
-from shaketable.agent import clock, kernel
+from shaketable.agent import kernel
+from shaketable.agent.changes import clock
 from shaketable.agent.kernel import KernelError, started
 
 _RUN: Final = """

@@ -59,6 +59,14 @@ def _cpus(where: dict[str, Path]) -> float | None:
     return None if quota.strip() in ("max", "-1") else int(quota) / int(period)
 
 
+def memory(folders: dict[str, Path]) -> int:
+    """Bytes of memory that is nobody's copy of a file."""
+    path = file(folders, "memory", "memory.stat", "memory.stat")
+    rows = dict(line.split() for line in path.read_text().splitlines())
+    names = ("total_rss", "total_shmem") if "total_rss" in rows else ("anon", "shmem")
+    return sum(int(rows.get(name, 0)) for name in names)
+
+
 def change(step: dict[str, Any]) -> None:
     """{"limits": {name: value or None}, **member.step}: set these. Raises KernelError when the kernel refuses one."""
     _set(folders(step["pid"], step["start"]), step)

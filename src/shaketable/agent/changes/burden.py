@@ -11,7 +11,7 @@ import threading
 import time
 from typing import Any, Final
 
-from shaketable.agent import limits, usage
+from shaketable.agent.changes import limits
 from shaketable.agent.children import Ready, forked
 from shaketable.agent.kernel import KernelError
 
@@ -39,7 +39,7 @@ def hog(request: dict[str, Any], ready: Ready) -> None:
     rate, size = request.get("rate"), int(request.get("bytes") or 0)
     if share := request.get("share"):
         where = limits.folders(request["pid"], request["start"])
-        size = int(share * (limits.read(where)["memory"] or 0)) - usage.memory(where)
+        size = int(share * (limits.read(where)["memory"] or 0)) - limits.memory(where)
     taken: list[mmap.mmap] = []
     if rate:
         ready()

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from shaketable.agent import kernel
-from shaketable.agent.ends import commands
+from shaketable.agent.changes.ends import commands
 from shaketable.agent.namespaces import inside
 
 _NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b")

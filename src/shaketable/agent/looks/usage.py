@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 from typing import Any, Final
 
-from shaketable.agent import limits
+from shaketable.agent.changes import limits
 
 _OVER: Final = 0.25
 """Seconds over which CPU use is measured."""
@@ -36,20 +36,12 @@ def _cpu(folders: dict[str, Path]) -> float:
     return int((folders["unified"] / "cpu.stat").read_text().split()[1]) / 1e6
 
 
-def memory(folders: dict[str, Path]) -> int:
-    """Bytes of memory that is nobody's copy of a file."""
-    path = limits.file(folders, "memory", "memory.stat", "memory.stat")
-    rows = dict(line.split() for line in path.read_text().splitlines())
-    names = ("total_rss", "total_shmem") if "total_rss" in rows else ("anon", "shmem")
-    return sum(int(rows.get(name, 0)) for name in names)
-
-
 def _usage(folders: dict[str, Path], cpu: float, at: float) -> dict[str, Any]:
     most = limits.read(folders)
     return {
         "cores": round((_cpu(folders) - cpu) / (time.monotonic() - at), 4),
         "quota": most["cpus"],
-        "memory": memory(folders),
+        "memory": limits.memory(folders),
         "memory_limit": most["memory"],
         "pids": int(limits.file(folders, "pids", "pids.current", "pids.current").read_text()),
         "pids_limit": most["pids"],

@@ -1,0 +1,1 @@
+"""What the witness looks at: one file for each kind of evidence. Nothing here changes anything."""
