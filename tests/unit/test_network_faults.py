@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shaketable.agent.changes.shape import discipline
 from shaketable.faults import CATALOGUE, Params, Seen, UnfitError, witness
 from shaketable.faults.network import Partition, apart
 from shaketable.model.units import FROM_TEXT
@@ -127,3 +128,20 @@ def test_a_loss_that_could_not_be_witnessed_is_refused() -> None:
     """Less than 5 % could not be told from chance."""
     with pytest.raises(ValidationError, match="could not be told from chance"):
         params("lossy", share="1 %")
+
+
+def test_netem_delays_where_the_kernel_has_it() -> None:
+    """The same fault by the kernel's own discipline, undone by its handle; by a queue of ours where there is none."""
+    given = params("slow", delay="50 ms", jitter="5 ms", direction="both")
+    able = replace(ONE, able=frozenset({"netem"}))
+    plan = CATALOGUE["slow"].plan_for(able, given)
+    assert [(s["do"], s["links"]) for s in plan.steps] == [("shape", []), ("shape", [["veth1", 1]])]
+    assert [s["do"] for s in plan.undo] == ["no-shape", "no-shape"]
+    assert discipline(plan.steps[0]) == ["netem", "limit", "100000", "delay", "50000us", "5000us"]
+    assert {s["do"] for s in CATALOGUE["slow"].plan_for(ONE, given).steps} == {"run", "rules"}
+
+
+def test_a_bucket_holds_a_millisecond_and_a_packet_at_least() -> None:
+    """The rate in bits, the bucket in bytes."""
+    (step,) = CATALOGUE["throttled"].plan_for(ONE, params("throttled", rate="100 Mbit/s")).steps
+    assert discipline(step) == ["tbf", "rate", "100000000bit", "burst", "12500", "limit", "2500000"]

@@ -82,6 +82,7 @@ class FaultAgent:
             links=tuple(Link(n, i) for n, i in answer["links"]),
             addresses=tuple(sorted({(ip, port) for ip in ips for port in answer["ports"]})),
             ips=ips,
+            able=frozenset(name for name, lacking in self.facts.get("abilities", {}).items() if not lacking),
         )
 
     def inject(self, fault: str, plan: Plan) -> tuple[dict[str, float], dict[str, Any]]:

@@ -43,6 +43,8 @@ class Plan:
     """For a goodbye: seconds until what has not ended is killed."""
     returns: float | None = None
     """Seconds after which what was ended comes back by itself, while the fault is still looked at."""
+    notes: tuple[str, ...] = ()
+    """What a reader must know, as which of two mechanisms is at work."""
 
 
 @dataclass(frozen=True, slots=True)

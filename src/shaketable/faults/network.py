@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any, Literal
 
@@ -198,10 +199,14 @@ def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | 
             steps.append({"do": "run", "program": "delay", "queue": number, "delay": delay, "jitter": jitter, **what})
             steps.append({"do": "rules", way: [f"-j NFQUEUE --queue-num {number} --queue-bypass"], **what})
             undo.append({"do": "no-rules", **what})
-    return Plan(tuple(steps), tuple(undo))
+    return Plan(tuple(steps), tuple(undo), notes=(f"{'delayed' if delay else 'held'} by an NFQUEUE",))
 
 
 def _slow(target: Target, params: Delay) -> Plan:
+    if "netem" in target.able:
+        witness_peer(target)
+        plan = _shaped(target, params.direction, delay=params.delay, jitter=params.jitter)
+        return replace(plan, notes=("delayed by netem",))
     return _delay_plan(target, params, "slow", params.delay, params.jitter)
 
 
@@ -286,12 +291,17 @@ def _losses(seen: Seen) -> str:
 
 def _throttled(target: Target, params: Rate) -> Plan:
     witness_peer(target)
-    what = {"rate": params.rate, "members": [m.name for m in target.members]}
-    out = target.namespaces if params.direction in ("out", "both") else ()
-    steps: list[Step] = [{"links": [], **what, **member.step} for member in out]
-    if params.direction in ("in", "both"):
+    return _shaped(target, params.direction, rate=params.rate)
+
+
+def _shaped(target: Target, direction: Direction, **what: float) -> Plan:
+    """A queueing discipline on the target's own interfaces for what goes out, on its links for what comes in."""
+    members = [m.name for m in target.members]
+    out = target.namespaces if direction in ("out", "both") else ()
+    steps: list[Step] = [{"links": [], "members": members, **what, **member.step} for member in out]
+    if direction in ("in", "both"):
         links = [[link.name, link.index] for link in target.links]
-        steps.append({"links": links, **what, **target.start_order[0].step})
+        steps.append({"links": links, "members": members, **what, **target.start_order[0].step})
     return Plan(tuple({"do": "shape", **s} for s in steps), tuple({"do": "no-shape", **s} for s in steps))
 
 
@@ -377,7 +387,7 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
             _slow_left,
         ),
         params=Delay,
-        needs=("iptables", "nfqueue"),
+        needs=("delay",),
         whole_host=True,
         example={"delay": "50 ms"},
         speaks_of_peers=True,

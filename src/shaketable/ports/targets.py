@@ -77,6 +77,8 @@ class Target:
     """The other hosts of the topology (their own peers left out)."""
     shared_with: tuple[str, ...] = ()
     """Containers outside the target that use its network namespace, as an instance's neighbours in its host do."""
+    able: frozenset[str] = frozenset()
+    """What its machine can do of `agent.abilities`, for faults that have a choice."""
     group: tuple[str, ...] = ()
     """Names of all targets that are hit together, this one among them."""
 

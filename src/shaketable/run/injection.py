@@ -93,6 +93,7 @@ class Injection:
             tuple(step for plan in plans for step in plan.undo),
             revive=next((plan.revive for plan in plans if plan.revive != "no"), "no"),
             grace=next((plan.grace for plan in plans if plan.grace is not None), None),
+            notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
             returns=next((plan.returns for plan in plans if plan.returns is not None), None),
         )
         if self._knocks:
@@ -190,7 +191,7 @@ class Injection:
             heal_began=0.0,
             healed=0.0,
             clean=False,
-            notes=tuple(str(note) for note in said.get("notes", ())),
+            notes=(*self._plan.notes, *(str(note) for note in said.get("notes", ()))),
         )
         self.site.event(
             "injected",

@@ -98,7 +98,7 @@ def delay(request: dict[str, Any], ready: Ready) -> None:
     signal.set_wakeup_fd(woken.fileno())
     seconds, jitter, draw = request.get("delay"), float(request.get("jitter") or 0.0), random.Random(0)
     held: list[tuple[float, int]] = []
-    ready(notes=["packets wait in an NFQUEUE, which needs no netem"])
+    ready()
     while not over:
         left = None if not held or seconds is None else max(0.0, held[0][0] - time.monotonic())
         select.select([queue.socket, wakeup], [], [], left)

@@ -1,9 +1,10 @@
-"""A target's bandwidth, held down by a token bucket: on its own interfaces for what it sends, on its links for what it gets.
+"""A target's line, made narrow or slow by the kernel: on its own interfaces for what it sends, on its links for what it gets.
 
     {"do": "shape", "rate": bits per second, "links": [[name, index]], **member.step}   links: what comes in; none: what goes out
+    {"do": "shape", "delay": seconds, "jitter": seconds, ...}   where the kernel has netem
     {"do": "no-shape", ...}
 
-The bucket carries a handle of ours, so that only what is ours is ever removed. Sources: tc(8), tc-tbf(8).
+The discipline carries a handle of ours, so that only what is ours is ever removed. Sources: tc(8), tc-tbf(8), tc-netem(8).
 """
 
 from __future__ import annotations
@@ -21,24 +22,32 @@ _LIMIT: Final = 5.0
 
 
 def add(step: dict[str, Any]) -> None:
-    """Set the buckets. Raises KernelError with tc's own words, and where something else shapes already."""
-    rate = int(step["rate"])
-    bucket = ["root", "handle", _HANDLE, "tbf", "rate", f"{rate}bit"]
-    # A bucket of a millisecond, and a queue of 0.2 s behind it as a slow line's router has.
-    bucket += ["burst", str(max(3200, rate // 8 // 1000)), "limit", str(max(16_384, rate // 8 // 5))]
+    """Set the disciplines. Raises KernelError with tc's own words, and where something else shapes already."""
+    words = ["root", "handle", _HANDLE, *discipline(step)]
     if step["links"]:
         for name, index in step["links"]:
             if link_is_up(name, index) is None:
                 raise KernelError(f"link {name} of {step['member']} is another one than before")
-            _tc("qdisc", "add", "dev", name, *bucket)
+            _tc("qdisc", "add", "dev", name, *words)
         return
     with inside(step["netns"], step["pid"]):
         for name in _interfaces():
-            _tc("qdisc", "add", "dev", name, *bucket)
+            _tc("qdisc", "add", "dev", name, *words)
+
+
+def discipline(step: dict[str, Any]) -> list[str]:
+    """Give tc's words for what a step asks for."""
+    if "rate" in step:
+        rate = int(step["rate"])
+        # A bucket of a millisecond, and a queue of 0.2 s behind it as a slow line's router has.
+        burst, limit = max(3200, rate // 8 // 1000), max(16_384, rate // 8 // 5)
+        return ["tbf", "rate", f"{rate}bit", "burst", str(burst), "limit", str(limit)]
+    delay, jitter = (round(step[name] * 1e6) for name in ("delay", "jitter"))
+    return ["netem", "limit", "100000", "delay", f"{delay}us", *([f"{jitter}us"] if jitter else [])]
 
 
 def remove(step: dict[str, Any]) -> None:
-    """Take the buckets away; harmless when they, or the namespace, are gone. Raises KernelError when they stay."""
+    """Take the disciplines away; harmless when they, or the namespace, are gone. Raises KernelError when they stay."""
     for name, index in step["links"]:
         if link_is_up(name, index) is not None:
             _remove(name)
