@@ -26,6 +26,7 @@ def site() -> Iterator[CanarySite]:
 VARIANTS: list[tuple[str, str, Mapping[str, Any]]] = [
     ("partition", "server", {}),
     ("partition", "server", {"peers": ["peer-2"], "direction": "out"}),
+    ("partition", "server", {"peers": ["peer-1"], "port": 8000}),
     ("slow", "server", {"delay": "20 ms", "jitter": "5 ms", "direction": "both"}),
     ("slow", "pair", {"delay": "50 ms", "direction": "in"}),
     ("jam", "pair", {"direction": "in"}),

@@ -145,3 +145,25 @@ def test_a_bucket_holds_a_millisecond_and_a_packet_at_least() -> None:
     """The rate in bits, the bucket in bytes."""
     (step,) = CATALOGUE["throttled"].plan_for(ONE, params("throttled", rate="100 Mbit/s")).steps
     assert discipline(step) == ["tbf", "rate", "100000000bit", "burst", "12500", "limit", "2500000"]
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "received", "effective"),
+    [
+        ("silent", "answered", 6, True),
+        ("silent", "silent", 6, False),
+        ("answered", "answered", 6, False),
+        ("silent", "refused", 0, False),
+    ],
+)
+def test_one_service_is_parted_and_no_other(now: str, before: str, received: int, effective: bool) -> None:
+    """Connections to its port are silent where they were not, and what else passes between the hosts passes on."""
+    kind, given = CATALOGUE["partition"], params("partition", peers=["host-2"], port=80)
+    (step,) = kind.plan_for(ONE, given).steps
+    assert all("-p tcp --dport 80" in rule or "-p tcp --sport 80" in rule for rule in (*step["in"], *step["out"]))
+    looks = []
+    for outcome in (before, now):
+        tries = {name: {"outcome": outcome, "seconds": 0.0} for name in ("host-1>host-2:80", "host-2>host-1:80")}
+        passed = {f"{p.name}>host-1": received for p in ONE.peers}
+        looks.append({**datagrams(ONE, passed), "connects": {"at": 5.0, "tries": tries}})
+    assert (witness(kind, Seen(ONE, given, *looks)).at is not None) == effective

@@ -27,6 +27,9 @@ class Partition(Params):
 
     peers: tuple[str, ...] = Field(default=(), description="hosts it is parted from; all when none is named")
     direction: Direction = Field(default="both", description="what is lost: both ways, what comes in, or what goes out")
+    port: int | None = Field(
+        default=None, ge=1, le=65535, description="one service only: TCP connections to this port, of either side"
+    )
     pattern: Pattern = Field(
         default="none",
         description="among the targets: halves, a ring (neighbours only) or a bridge (one member reaches both halves)",
@@ -128,7 +131,14 @@ def _partition(target: Target, params: Partition) -> Plan:
     ips = [ip for peer in parted(target, params) for ip in peer.ips]
     if not ips:  # the bridge itself
         return rules(target, "partition", params, **{"in": ["-j RETURN"]})
-    ways = _ways(params.direction, [f"-s {ip} -j DROP" for ip in ips], [f"-d {ip} -j DROP" for ip in ips])
+    ports = [""]
+    if params.port is not None:
+        ports = [f"-p tcp --dport {params.port} ", f"-p tcp --sport {params.port} "]
+    ways = _ways(
+        params.direction,
+        [f"-s {ip} {port}-j DROP" for ip in ips for port in ports],
+        [f"-d {ip} {port}-j DROP" for ip in ips for port in ports],
+    )
     return rules(target, "partition", params, **ways)
 
 
@@ -144,12 +154,34 @@ def _row(seen: Seen, a: str, b: str) -> Mapping[str, Any]:
     return row
 
 
-def _partition_looks(target: Target, _: Partition) -> Mapping[str, Look]:
-    return _between(target, list(target.peers), count=6, every=0.005, wait=0.1)
+def _partition_looks(target: Target, params: Partition) -> Mapping[str, Look]:
+    looks = dict(_between(target, list(target.peers), count=6, every=0.005, wait=0.1))
+    if params.port is not None:
+        tries = [(a, b, params.port) for p in parted(target, params) for a, b in ((target, p), (p, target))]
+        ends = {end.name: end.end for a, b, _ in tries for end in (a, b)}
+        named = [[a.name, b.name, port] for a, b, port in tries]
+        looks["connects"] = {"see": "connects", "ends": ends, "tries": named, "wait": 0.3}
+    return looks
+
+
+def _service_wrong(seen: Seen) -> list[str]:
+    """Connections to the port get no answer where they got one; whatever else passes as before."""
+    before, now = seen.before["connects"]["tries"], seen.now["connects"]["tries"]
+    heard = [name for name, row in before.items() if row["outcome"] in ("answered", "refused")]
+    wrong = [] if heard else ["nobody answered on that port before, either"]
+    wrong += [f"{name} was {now[name]['outcome']}" for name in heard if now[name]["outcome"] != "silent"]
+    lost = [
+        f"{name}: datagrams are lost, too"
+        for name, row in seen.now["datagrams"]["pairs"].items()
+        if not row["received"]
+    ]
+    return wrong + lost
 
 
 def _partition_wrong(seen: Seen) -> list[str]:
     """Exactly what was to be lost is lost: all of it, in that direction, and nothing else."""
+    if seen.params.port is not None:
+        return _service_wrong(seen)
     gone = {peer.name for peer in parted(seen.target, seen.params)}
     others = set(seen.target.group) - {seen.target.name}
     wrong = []
@@ -168,6 +200,10 @@ def _partition_wrong(seen: Seen) -> list[str]:
 
 def _through(seen: Seen) -> list[str]:
     """Pairs, after heal, between which anything is still lost."""
+    if "connects" in seen.now:
+        before, now = seen.before["connects"]["tries"], seen.now["connects"]["tries"]
+        if silent := [n for n, row in now.items() if row["outcome"] == "silent" != before[n]["outcome"]]:
+            return [f"{name} is still silent" for name in silent]
     pairs = seen.now["datagrams"]["pairs"]
     return [
         f"{name}: {row['sent'] - row['received']} of {row['sent']} still lost"
