@@ -89,7 +89,12 @@ def traces(engine: DockerEngine) -> dict[str, set[str]]:
         "frozen cgroups": _frozen(),
         "links down": _links_down(),
         "rules": _rules(),
-        "disks": {text for text in _read("/sys/block/loop*/loop/backing_file").values() if "/st-" in text},
+        # Where the file lies depends on who still sees its folder; its name does not.
+        "disks": {
+            Path(text).name.removesuffix(" (deleted)")
+            for text in _read("/sys/block/loop*/loop/backing_file").values()
+            if "/st-" in text
+        },
         "mounts": {line.split()[1] for line in Path("/proc/mounts").read_text().splitlines() if "shaketable" in line},
     }
 

@@ -140,9 +140,10 @@ def test_the_load_runs_in_its_image(start: Callable[[str], Any]) -> None:
             "seed": "7",
             "served_by": "X-Served-By",
             "upstreams": "X-Upstreams",
+            "wrote": "X-Wrote",
             "max_seconds": 60.0,
         }
     )
     request = heard.wait(lambda m: m.get("request", [0] * 5)[4] is True)["request"]
-    assert request[3:] == ["page", True, 200, "", "web", []]
+    assert request[3:] == ["page", True, 200, "", "web", [], ""]
     heard.wait(lambda m: m.get("load", [0, 0])[1] > 0)
