@@ -51,9 +51,11 @@ class PostgreSQL:
         return await asyncpg.connect(host="postgresql", user="postgres", database="postgres", timeout=SILENCE)
 
     async def write(self, entry: str) -> None:
+        """Store one; returns when the database has said that it is stored."""
         await self._use(lambda c: c.execute("INSERT INTO ledger (entry) VALUES ($1)", entry))
 
     async def entries(self) -> list[str]:
+        """Give the latest."""
         rows = await self._use(lambda c: c.fetch("SELECT entry FROM ledger ORDER BY id DESC LIMIT $1", KEPT))
         return [row["entry"] for row in rows]
 
@@ -67,9 +69,11 @@ class Redis:
         )
 
     async def write(self, entry: str) -> None:
+        """Store one; returns when the database has said that it is stored."""
         await asyncio.wait_for(self._client.rpush("ledger", entry), SILENCE)
 
     async def entries(self) -> list[str]:
+        """Give the latest."""
         return await asyncio.wait_for(self._client.lrange("ledger", -KEPT, -1), SILENCE)
 
 
@@ -91,6 +95,7 @@ async def watch(name: str) -> None:
 
 
 async def post(request: web.Request) -> web.Response:
+    """Store an entry, and name it once it is stored."""
     name = request.match_info["name"]
     if name not in DATABASES:
         raise web.HTTPNotFound
@@ -103,6 +108,7 @@ async def post(request: web.Request) -> web.Response:
 
 
 async def get(request: web.Request) -> web.Response:
+    """List the entries of a database."""
     entries = COPIES.get(request.match_info["name"])
     if entries is None:
         raise web.HTTPServiceUnavailable
@@ -110,10 +116,12 @@ async def get(request: web.Request) -> web.Response:
 
 
 async def databases(_: web.Request) -> web.Response:
+    """List the databases that answer."""
     return web.json_response({"databases": [name for name, copy in COPIES.items() if copy is not None]})
 
 
 async def main() -> None:
+    """Serve, and watch both databases, until a signal ends it."""
     app = web.Application()
     app.add_routes([web.get("/databases", databases), web.post("/{name}", post), web.get("/{name}", get)])
     runner = web.AppRunner(app, access_log=None)

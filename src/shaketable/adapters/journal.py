@@ -59,7 +59,7 @@ class Journal:
         """Begin a journal and lock it. Raises UsageError when the state folder cannot be written."""
         folder = _runs() / run
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, mode=0o700)  # an undo may need a password
             lock = (folder / "owner").open("w")
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             journal = cls(run, folder, lock)
