@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -14,8 +14,33 @@ from rich.table import Table
 
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import Exit, UsageError
+from shaketable.model.units import show_bandwidth, show_duration, show_share, show_size
 from shaketable.run.conform import Conformed, canary, conform, lacking
 from shaketable.run.scenario_shape import suggestion
+
+_UNITS: dict[str, Callable[[float], str]] = {
+    "s": show_duration,
+    "%": show_share,
+    "B": show_size,
+    "bit/s": show_bandwidth,
+}
+
+
+def _written(value: Any, examples: Sequence[str]) -> Any:
+    """Write a default as one would in a scenario, with the unit that its examples have."""
+    if not isinstance(value, float) or not examples:
+        return list(value) if isinstance(value, tuple) else value
+    return next((show(value) for unit, show in reversed(_UNITS.items()) if examples[0].endswith(unit)), value)
+
+
+def _shown(parameter: Mapping[str, Any]) -> str:
+    """`port: 8000` must be given, `delay = 1 s` is so unless given, `size?: 32 MiB` may be given."""
+    name, default = parameter["name"], parameter["default"]
+    if parameter["required"]:
+        return f"{name}: {parameter['example']}"
+    if default not in (None, "", []):
+        return f"{name} = {default}"
+    return f"{name}?" + (f": {parameter['example']}" if parameter["example"] else "")
 
 
 def _parameters(kind: FaultKind) -> list[dict[str, Any]]:
@@ -25,12 +50,20 @@ def _parameters(kind: FaultKind) -> list[dict[str, Any]]:
         {
             "name": name,
             "required": name in required,
-            "default": None if info.is_required() else info.get_default(call_default_factory=True),
-            "example": kind.example.get(name) or next(iter(schema["properties"][name].get("examples", [])), None),
+            "default": None
+            if info.is_required()
+            else _written(info.get_default(call_default_factory=True), _examples(schema["properties"][name])),
+            "example": kind.example.get(name) or next(iter(_examples(schema["properties"][name])), None),
             "means": info.description or "",
         }
         for name, info in kind.params.model_fields.items()
     ]
+
+
+def _examples(shape: Mapping[str, Any]) -> list[str]:
+    """Examples of a parameter's unit; of one that may be left out they stand in one of its forms."""
+    forms = (shape, *shape.get("anyOf", ()))
+    return [text for form in forms for text in form.get("examples", ())]
 
 
 def catalogue_json() -> list[dict[str, Any]]:
@@ -57,9 +90,7 @@ def show_catalogue(console: Console) -> None:
     here = lacking()
     table = Table("fault", "parameters", "a peer sees", "witnessed when", box=None, pad_edge=False)
     for kind in sorted(CATALOGUE.values(), key=lambda k: k.family):
-        shown = [
-            f"{p['name']}{'' if p['required'] else '?'}: {p['example'] or p['default']}" for p in _parameters(kind)
-        ]
+        shown = map(_shown, _parameters(kind))
         able = "" if here is None or not here[kind.kind] else " (not here)"
         table.add_row(kind.kind + able, "\n".join(shown), kind.summary, kind.proof.claim)
     console.print(table)
