@@ -9,22 +9,21 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from shaketable.adapters import command
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_build import Images, ensure_bases, name_images
-from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_command, compose_version
+from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_version
+from shaketable.adapters.compose_config import read_whole, resolve
 from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model
-from shaketable.adapters.compose_source import ComposeSource, blame, read_source, unresolved
+from shaketable.adapters.compose_source import ComposeSource
 from shaketable.adapters.engine_client import image_client
 from shaketable.adapters.image_build import News, image_id
 from shaketable.adapters.paths import locked
-from shaketable.model.errors import EngineError, ScenarioError, TopologyError
+from shaketable.model.errors import EngineError, TopologyError
 
 __all__ = ["ComposeProject", "compose_version"]
 
 RUN_LABEL = "shaketable.run"
 LANE_LABEL = "shaketable.lane"
-_CONFIG_LIMIT = 30.0
 _BUILD_LIMIT = 1800.0
 _UP_LIMIT = 180.0
 _DOWN_LIMIT = 90.0
@@ -107,27 +106,12 @@ class ComposeProject:
 
     @cached_property
     def _source(self) -> ComposeSource:
-        source, problems = read_source(self.folder, self.files)
-        if problems:
-            raise ScenarioError(problems)
-        return source
+        return read_whole(self.folder, self.files)
 
     @cached_property
     def _resolved(self) -> dict[str, Any]:
         """What compose makes of the files."""
-        source = self._source
-        files = [word for file in self.files for word in ("-f", str(self.folder / file))]
-        arguments = ["--project-name", self.name, "--project-directory", str(self.folder), *files]
-        done = command.run([*compose_command(), *arguments, "config", "--format", "json"], limit=_CONFIG_LIMIT)
-        if done.late:
-            raise EngineError(f"compose did not read {self.folder.name} within {_CONFIG_LIMIT:.0f} s")
-        if not done.ok:
-            told = " ".join(line for line in done.errors if "level=warning" not in line)
-            problems = unresolved(source)
-            if not problems or "undefined" not in told:  # compose names one at a time; it may be another one
-                problems.append(blame(source, told or "compose refuses this file"))
-            raise ScenarioError(problems)
-        return dict(json.loads(done.stdout))
+        return resolve(self.folder, self.files, self.name, self._source)
 
     @cached_property
     def _model(self) -> ComposeModel:
