@@ -98,3 +98,15 @@ def unreadable(copy: Copy, start: float, end: float) -> float:
     return sum(
         max(0.0, min(s.end, end) - max(s.start, start)) for s in copy.spans if s.entries is None and s.end > start
     )
+
+
+def absences(copy: Copy, entry: str, start: float, end: float) -> Intervals:
+    """Stretches of [start, end] in which the entry was not listed."""
+    gaps, at = [], start
+    for begins, ends in copy.listed(entry):
+        if begins > at and begins > start:
+            gaps.append((at, min(begins, end)))
+        at = max(at, ends)
+    if at < end:
+        gaps.append((at, end))
+    return [(a, b) for a, b in gaps if b > a and a < end]
