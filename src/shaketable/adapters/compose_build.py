@@ -15,12 +15,9 @@ from docker.utils.build import exclude_paths
 from shaketable.adapters.base_image import BASE, ensure_base, pull
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_model import Build, ComposeModel
+from shaketable.adapters.dockerfile import bases
 from shaketable.adapters.image_build import content_hash, image_id
 from shaketable.model.errors import TopologyError
-
-_FROM = re.compile(r"^\s*FROM\s+(?:--\S+\s+)*(\S+)(?:\s+AS\s+(\S+))?\s*$", re.IGNORECASE | re.MULTILINE)
-_ARG = re.compile(r"^\s*ARG\s+(\w+)=(\S+)\s*$", re.IGNORECASE | re.MULTILINE)
-_VARIABLE = re.compile(r"\$\{?(\w+)(?::-([^}]*))?\}?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,14 +107,7 @@ def dockerfile_text(service: str, build: Build) -> str:
 
 def base_images(dockerfile: str, args: Mapping[str, str]) -> list[str]:
     """Name the images from outside that a Dockerfile's stages begin from, as far as its variables are known."""
-    known = {**{name: value.strip("\"'") for name, value in _ARG.findall(dockerfile)}, **args}
-    stages: set[str] = {"scratch"}
-    found: list[str] = []
-    for name, alias in _FROM.findall(dockerfile):
-        image = _VARIABLE.sub(lambda match: str(known.get(match[1], match[2] or match[0])), name)
-        if image.lower() not in stages and "$" not in image:
-            found.append(image)
-        stages.add(alias.lower())
+    found = [base.image for base in bases(dockerfile, args) if not base.copied and "$" not in base.image]
     return list(dict.fromkeys(found))
 
 
