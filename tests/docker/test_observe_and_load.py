@@ -145,5 +145,5 @@ def test_the_load_runs_in_its_image(start: Callable[[str], Any]) -> None:
         }
     )
     request = heard.wait(lambda m: m.get("request", [0] * 5)[4] is True)["request"]
-    assert request[3:] == ["page", True, 200, "", "web", [], ""]
+    assert request[3:] == ["page", True, 200, "", "web", [], "", ""]
     heard.wait(lambda m: m.get("load", [0, 0])[1] > 0)

@@ -32,6 +32,7 @@ from shaketable.agent import load
 from shaketable.agent.wire import Writer
 os._exit(load.run(0, Writer(1), max_users=5))
 """
+ONE_USER = FEW_USERS.replace("max_users=5", "max_users=1")
 
 
 @pytest.fixture
@@ -153,7 +154,8 @@ def test_every_outcome_is_told_apart(load: Callable[..., Tool]) -> None:
     server.close()
     rows = requests(heard)
     seen = {
-        (name, ok, status, error, served_by, tuple(up)) for _, _, _, name, ok, status, error, served_by, up, _ in rows
+        (name, ok, status, error, served_by, tuple(up))
+        for _, _, _, name, ok, status, error, served_by, up, _, _ in rows
     }
     called = ("host-1/orders", "host-2/billing")
     assert seen == {
@@ -224,3 +226,47 @@ def test_a_bad_locustfile_is_told_with_its_line(load: Callable[..., Tool]) -> No
     tool = load(1, locustfile="import os\n\nfrom nowhere import x\n")
     assert [m["error"] for m in tool.lines()] == ["locustfile.py:3: ModuleNotFoundError: No module named 'nowhere'"]
     assert tool.end() == 2
+
+
+COHORTS = """
+from locust import task
+from shaketable.agent.load import OpenLoopUser
+
+class Visitor(OpenLoopUser):
+    visits = 0
+
+    @task
+    def page(self):
+        self.client.get("/page", name=f"first {self.visits == 0}")
+        self.visits += 1
+        self.cohort = {"plan": "free", "app": "2.0"}
+        self.client.get("/page", name="second")
+        if self.visits == 3:
+            self.cohort = {"plan": "a,b"}
+        if self.visits == 4:
+            self.cohort = "free"
+
+    @task
+    def broken(self):
+        self.cohort = {"app": "1.0"}
+        raise KeyError("oops")
+"""
+
+
+def test_a_request_carries_who_asked_at_that_moment(load: Callable[..., Tool]) -> None:
+    """Rule: what the user says of itself counts from then on, also for what never came to a request; nonsense is told."""
+
+    async def handle(_: str, writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(b"page"))
+
+    server = LocalServer(handle)
+    heard = list(load(server.port, "-c", ONE_USER, locustfile=COHORTS, rate=40.0).lines())
+    server.close()
+    rows = requests(heard)
+    assert rows[0][3] in ("first True", "broken")
+    assert {row[10] for row in rows if row[3] == "second"} == {"app=2.0,plan=free"}
+    assert {row[10] for row in rows if row[3] == "broken"} == {"app=1.0"}
+    assert {row[10] for row in rows if row[3] == "first False"} >= {"app=2.0,plan=free", ""}
+    told = [m["error"] for m in heard if "error" in m]
+    assert "Visitor: a cohort's keys and values are text without '=' and ',', not 'plan': 'a,b'" in told
+    assert "Visitor: a cohort is a mapping, as {'plan': 'free'}, not 'free'" in told

@@ -18,7 +18,7 @@ class Copy:
     """A holder's copy of its lists, and how it answers."""
 
     def __init__(self) -> None:
-        self.lists: dict[str, list[str]] = {"servers": ["host-2", "host-1"], "services": []}
+        self.lists: dict[str, list[str] | int | None] = {"servers": ["host-2", "host-1"], "services": []}
         self.hung = False
         self.mode = "plain"
 
@@ -96,6 +96,17 @@ def test_changes_are_reported_once(observe: Callable[..., Tool], server: LocalSe
     assert not looks(heard, "services")
     assert {request.split(b"\r\n")[0] for request in server.requests} == {b"GET /lists HTTP/1.1"}
     assert len(server.connections) == 1
+
+
+def test_a_gauge_is_a_list_of_one_number(observe: Callable[..., Tool], server: LocalServer, copy: Copy) -> None:
+    """Rule: it comes with the lists of the same answer, and is unknown with them when the holder has none."""
+    copy.lists = {"servers": ["host-1"], "depth": 3}
+    described = {**holder(server.port), "lists": {"servers": "servers"}, "gauges": {"backlog": "depth"}}
+    tool = observe({"a": described})
+    assert looks(tool.until(is_look("backlog", ["3"]))) == [["host-1"]]
+    copy.lists = {"servers": ["host-1"], "depth": None}
+    heard = tool.until(is_look("backlog", None))
+    assert looks(heard) == [None]
 
 
 def test_beats_count_looks(observe: Callable[..., Tool], server: LocalServer) -> None:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaketable.observers import READERS, BadHolderError, Reader, ReadError
+from shaketable.observers import READERS, BadHolderError, Reader, ReadError, make_reader
 from shaketable.observers.pattern import Pattern, Patterns
 
 DATA = Path(__file__).parent / "data" / "observers"
@@ -23,7 +23,8 @@ ARRAYS = {"servers": "servers", "services": "services"}
 ETCD = READERS["etcd"]("registry:2379", KEYS, "/")
 HAPROXY = READERS["haproxy"]("haproxy:9999", BACKENDS, "/")
 HTTP_JSON = READERS["http-json"]("back-office-1:8081", ARRAYS, "/lists")
-ALL = [ETCD, HAPROXY, HTTP_JSON]
+GAUGES = make_reader("http-json", "queue:8081", ARRAYS, "/lists", {"backlog": "depth"})
+ALL = [ETCD, HAPROXY, HTTP_JSON, GAUGES]
 
 
 def http(body: bytes, *, status: str = "200 OK", head: str = "") -> bytes:
@@ -150,6 +151,30 @@ def test_http_json_refuses_a_missing_list(body: bytes) -> None:
     """Rule: a list that is missing or not made of strings is a ReadError, never an empty list."""
     with pytest.raises(ReadError):
         HTTP_JSON.parse(body)
+
+
+@pytest.mark.parametrize(("number", "entry"), [(0, "0"), (12, "12"), (2.50, "2.5"), (-3, "-3"), (1e9, "1000000000")])
+def test_http_json_reads_gauges(number: float, entry: str) -> None:
+    """Rule: a gauge is a named number in the same answer, as one entry."""
+    answer = {"servers": ["host-1"], "services": [], "depth": number}
+    found = {"servers": ("host-1",), "services": (), "backlog": (entry,)}
+    assert lists(GAUGES, http(json.dumps(answer).encode())) == found
+
+
+@pytest.mark.parametrize("number", ['"3"', "true", "null", "[1]", "NaN", "Infinity", "1e999", "9" * 400, ""])
+def test_http_json_refuses_what_is_no_number(number: str) -> None:
+    """Rule: text, truth, nothing, or what no float can hold is no gauge; nor is one that is missing."""
+    depth = f', "depth": {number}' if number else ""
+    with pytest.raises(ReadError, match="answered without the gauge: 'depth' is"):
+        GAUGES.parse(f'{{"servers": [], "services": []{depth}}}'.encode())
+
+
+def test_only_http_json_has_gauges() -> None:
+    """Rule: a holder that cannot have what it is asked for is refused before it is read."""
+    with pytest.raises(BadHolderError, match="kind etcd has no gauges"):
+        make_reader("etcd", "registry:2379", KEYS, "/", {"backlog": "depth"})
+    with pytest.raises(BadHolderError, match="no kind 'containers' of holder to read, only etcd, haproxy, http-json"):
+        make_reader("containers", "", {"running": "names"})
 
 
 @pytest.mark.parametrize(

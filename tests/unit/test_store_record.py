@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 from histories import BEGAN, ENDED, fault, history, scenario
 from hypothesis import HealthCheck, given, settings
@@ -70,7 +72,9 @@ requests = st.builds(
     moments,
     spans,
     spans,
-    st.tuples(texts, st.booleans(), st.integers(0, 599), texts, texts, st.lists(texts, max_size=3).map(tuple)),
+    st.tuples(
+        texts, st.booleans(), st.integers(0, 599), texts, texts, st.lists(texts, max_size=3).map(tuple), texts, texts
+    ),
 )
 looks = st.builds(
     Look,
@@ -133,6 +137,29 @@ def test_rows_that_came_after_the_judgement_are_not_in_it(tmp_path: Path) -> Non
     store.look(1, Look(ENDED + 1, "haproxy", "servers", ()))
     store.close(sample())
     assert read_histories(tmp_path / "run") == [trial]
+
+
+def test_a_run_from_before_there_were_cohorts_is_read(tmp_path: Path) -> None:
+    """Its arrivals are of no cohort, whether its rows were still being appended or are columns already."""
+    trial = killed(tmp_path / "run")
+    path = tmp_path / "run" / "requests.jsonl"
+    old = [json.loads(line) for line in path.read_text().splitlines()]
+    for row in old:
+        del row["cohort"]
+    path.write_text("".join(json.dumps(row) + "\n" for row in old))
+    assert read_histories(tmp_path / "run") == [trial]
+    with duckdb.connect() as db:
+        rows = f"SELECT * FROM read_json('{path}')"
+        db.execute(f"COPY ({rows}) TO '{path.with_suffix('.parquet')}' (FORMAT parquet)")
+    path.unlink()
+    assert read_histories(tmp_path / "run") == [trial]
+
+
+def test_a_cohort_is_taken_apart_as_it_was_put_together() -> None:
+    """Pairs of key and value, and none where the user did not say."""
+    row = history().requests[0]
+    assert row.labels == {}
+    assert replace(row, cohort="app=2.0,url=a=b").labels == {"app": "2.0", "url": "a=b"}
 
 
 @pytest.mark.parametrize("torn", ["", '{"lane":1,"at":99', '{"kind":"trial","ver', '{"lane":1,"at":99.5,"holder":"a"'])

@@ -21,7 +21,7 @@ from shaketable.model.result import Result
 VERSION = 3
 _TABLES = {
     "requests": "lane INTEGER, scheduled DOUBLE, started DOUBLE, ended DOUBLE, name VARCHAR, ok BOOLEAN, status INTEGER,"
-    " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[], wrote VARCHAR",
+    " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[], wrote VARCHAR, cohort VARCHAR",
     "looks": "lane INTEGER, at DOUBLE, holder VARCHAR, list VARCHAR, entries VARCHAR[]",
     "beats": "lane INTEGER, at DOUBLE, holder VARCHAR, looks INTEGER, max_gap DOUBLE, planned INTEGER, not_started INTEGER",
 }

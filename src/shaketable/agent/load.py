@@ -30,6 +30,7 @@ from locust.contrib.fasthttp import FastHttpSession, LocustBadStatusCode
 from locust.env import Environment
 
 from shaketable.agent.arrivals import arrivals
+from shaketable.agent.cohorts import cohort_text
 from shaketable.agent.wire import ReaderGoneError, Splitter, Writer
 
 MAX_USERS: Final = 200
@@ -77,7 +78,7 @@ class _Session(FastHttpSession):
             # a connection broke since this user's last request: those kept since before may be dead too
             user.generation = load.generation
             self.client.clientpool.close()
-        kwargs["context"] = {**kwargs.get("context", {}), _CONTEXT: (user.due, time.monotonic())}
+        kwargs["context"] = {**kwargs.get("context", {}), _CONTEXT: (user.due, time.monotonic(), load.cohort(user))}
         with gevent.Timeout(load.config.timeout):
             return super().request(method, url, *args, **kwargs)
 
@@ -86,12 +87,14 @@ class OpenLoopUser(FastHttpUser):
     """The class to derive users from: one task is run for each arrival. `wait_time` has no meaning here.
 
     Tasks, their weights, `on_start`, nested task sets and `self.client` work as in any Locust file, and such a file
-    also runs under plain `locust`, then with a pause of 1 s between tasks.
+    also runs under plain `locust`, then with a pause of 1 s between tasks. A user may say who it is, in `self.cohort`.
     """
 
     abstract = True
     concurrency = 1
 
+    cohort: Mapping[str, str] = {}
+    """As `{"app": "2.0", "plan": "free"}`: goes on record with each request made from then on."""
     open_load: OpenLoad | None = None
     due = 0.0
     """When the arrival being run was due."""
@@ -204,6 +207,14 @@ class OpenLoad:
         self._running.pop(user, None)
         self._free[type(user)].append(user)
 
+    def cohort(self, user: OpenLoopUser) -> str:
+        """Write who the user is at this moment; empty if it does not say, or what it says is no cohort."""
+        try:
+            return cohort_text(user.cohort)
+        except ValueError as error:
+            self.complain(f"{type(user).__name__}: {error}")
+            return ""
+
     def _schedule(self) -> Iterator[float]:
         return arrivals(self.config.rate, self.config.arrivals, self.config.seed)
 
@@ -239,28 +250,16 @@ class OpenLoad:
         self, name: str, response: Any, exception: BaseException | None, context: Mapping[str, Any], **_: Any
     ) -> None:
         ended = time.monotonic()
-        due, began = context.get(_CONTEXT, (ended, ended))
+        due, began, cohort = context.get(_CONTEXT, (ended, ended, ""))
         status = int(getattr(response, "status_code", 0) or 0)
         if status == 0:
             self.generation += 1
         headers = getattr(response, "headers", None) or {}
         upstreams = [part.strip() for part in _header(headers, self.config.upstreams).split(",")]
-        self._out.put(
-            {
-                "request": [
-                    round(due, 6),
-                    round(began, 6),
-                    round(ended, 6),
-                    name,
-                    exception is None,
-                    status,
-                    "" if exception is None else in_words(exception, status, self.config.timeout),
-                    _header(headers, self.config.served_by).strip(),
-                    [part for part in upstreams if part],
-                    _header(headers, self.config.wrote).strip(),
-                ]
-            }
-        )
+        error = "" if exception is None else in_words(exception, status, self.config.timeout)
+        served_by, wrote = (_header(headers, name).strip() for name in (self.config.served_by, self.config.wrote))
+        outcome = [exception is None, status, error, served_by, [part for part in upstreams if part], wrote, cohort]
+        self._out.put({"request": [round(due, 6), round(began, 6), round(ended, 6), name, *outcome]})
 
     def _on_user_error(
         self, user_instance: Any, exception: BaseException, tb: types.TracebackType | None, **_: Any
@@ -270,7 +269,8 @@ class OpenLoad:
             now = round(time.monotonic(), 6)
             name = getattr(user.tasks[0], "__name__", "task")
             words = f"{type(exception).__name__}: {exception}"[:120]
-            self._out.put({"request": [round(user.due, 6), now, now, name, False, 0, words, "", [], ""]})
+            cohort = self.cohort(user)
+            self._out.put({"request": [round(user.due, 6), now, now, name, False, 0, words, "", [], "", cohort]})
         frames = traceback.extract_tb(tb)
         where = next((f" ({f.filename}:{f.lineno})" for f in reversed(frames) if f.filename == _FILE), "")
         self.complain(f"a task of the locustfile failed: {type(exception).__name__}: {exception}{where}")

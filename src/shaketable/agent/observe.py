@@ -20,7 +20,7 @@ from typing import Any, Final, Literal
 from shaketable.agent.loop import READ, WRITE, Loop, Resolver, be_punctual
 from shaketable.agent.probe import Prober
 from shaketable.agent.wire import ReaderGoneError, Splitter, Writer
-from shaketable.observers import READERS, BadHolderError, Reader, ReadError
+from shaketable.observers import BadHolderError, Reader, ReadError, make_reader
 
 ANSWER_LIMIT: Final = 0.25
 """Seconds after which a look without an answer counts as failed."""
@@ -261,13 +261,9 @@ class Observer:
         resolver = Resolver(self.loop)
         self._watches = []
         for name, holder in request["holders"].items():
-            make = READERS.get(holder["kind"])
-            if make is None:
-                raise BadHolderError(
-                    f"{name}: there is no kind {holder['kind']!r} of holder, only {', '.join(READERS)}"
-                )
+            lists, gauges = holder["lists"], holder.get("gauges") or {}
             try:
-                reader = make(holder["at"], holder["lists"], holder.get("path") or "/")
+                reader = make_reader(holder["kind"], holder["at"], lists, holder.get("path") or "/", gauges)
             except BadHolderError as error:
                 raise BadHolderError(f"{name}: {error}") from None
             every = holder.get("every") or request["every"]
@@ -276,7 +272,7 @@ class Observer:
                     name,
                     holder["at"],
                     reader,
-                    tuple(holder["lists"]),
+                    (*lists, *gauges),
                     every,
                     loop=self.loop,
                     resolver=resolver,

@@ -25,12 +25,21 @@ class Request:
     """`host/service` of every instance called on behalf of this request, tries that failed included."""
     wrote: str = ""
     """What was stored for it, by the answer's word; empty if it stored nothing. With `ok` it is an acknowledged write."""
+    cohort: str = ""
+    """Who asked, as `app=2.0,plan=free`: pairs of key and value sorted by key; empty if the user did not say."""
 
     @classmethod
     def from_row(cls, row: Sequence[Any]) -> Request:
-        """Read a recorded row, whose columns are the fields in order."""
-        scheduled, started, ended, name, ok, status, error, served_by, upstreams, wrote = row
-        return cls(scheduled, started, ended, name, ok, status, error, served_by, tuple(upstreams or ()), wrote or "")
+        """Read a recorded row, whose columns are the fields in order; the last is missing in runs that are older than it."""
+        scheduled, started, ended, name, ok, status, error, served_by, upstreams, wrote, *more = row
+        seen = (scheduled, started, ended, name, ok, status, error, served_by)
+        return cls(*seen, tuple(upstreams or ()), wrote or "", (more[0] if more else None) or "")
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """`cohort` as a mapping of its keys to their values."""
+        pairs = (pair.partition("=") for pair in self.cohort.split(",") if pair)
+        return {key: value for key, _, value in pairs}
 
     @property
     def latency(self) -> float:

@@ -1,9 +1,11 @@
-"""Lists in a JSON document over HTTP: each is a named array of strings, taken as it is."""
+"""Lists and gauges in a JSON document over HTTP: named arrays of strings, taken as they are, and named numbers."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final
 
 from shaketable.observers import http
@@ -11,15 +13,22 @@ from shaketable.observers.reader import BadHolderError, Lists, ReadError, printa
 
 
 class HttpJsonReader:
-    """`GET path`; `lists` maps a list's name to the key of its array in the answer's object."""
+    """`GET path`; `lists` and `gauges` map a name to the key of its array, or number, in the answer's object."""
 
     opening: Final = b""
 
-    def __init__(self, at: str, lists: Mapping[str, str], path: str = "/") -> None:
+    def __init__(
+        self,
+        at: str,
+        lists: Mapping[str, str],
+        path: str = "/",
+        gauges: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         """Describe the request. Raises BadHolderError."""
         if not path.startswith("/") or not path.isprintable() or not path.isascii() or " " in path:
             raise BadHolderError(f"{path!r} is not a path; write one as in '/lists'")
         self._lists: Final = dict(lists)
+        self._gauges: Final = dict(gauges)
         self.request: Final = http.request("GET", path, at)
 
     def take(self, data: bytes, *, ended: bool = False) -> tuple[bytes, int] | None:
@@ -27,7 +36,7 @@ class HttpJsonReader:
         return http.take(data, ended=ended)
 
     def parse(self, body: bytes) -> Lists:
-        """Read the arrays; an entry that is there twice stays twice. Raises ReadError."""
+        """Read the arrays; an entry that is there twice stays twice. A gauge has one entry, its number. Raises ReadError."""
         document = load_object(body)
         lists: Lists = {}
         for name, key in self._lists.items():
@@ -36,7 +45,23 @@ class HttpJsonReader:
                 wrong = "is not an array of strings" if key in document else "is missing"
                 raise ReadError(f"answered without the list: {printable(key)!r} {wrong}")
             lists[name] = tuple(sorted(map(printable, entries)))
+        for name, key in self._gauges.items():
+            number = _number(document.get(key))
+            if number is None:
+                wrong = "is not a number" if key in document else "is missing"
+                raise ReadError(f"answered without the gauge: {printable(key)!r} {wrong}")
+            lists[name] = (f"{number:.12g}",)
         return lists
+
+
+def _number(value: object) -> float | None:
+    """The value if it is a number that a float can hold; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:
+        return None
 
 
 def load_object(body: bytes) -> dict[str, object]:
