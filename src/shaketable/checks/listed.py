@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from shaketable.model.history import Look, TrialHistory
@@ -110,3 +111,12 @@ def absences(copy: Copy, entry: str, start: float, end: float) -> Intervals:
     if at < end:
         gaps.append((at, end))
     return [(a, b) for a, b in gaps if b > a and a < end]
+
+
+def gauged(entries: Collection[str]) -> float:
+    """The number of a gauge from its one entry; infinity for anything that is none, which is never small enough."""
+    try:
+        (text,) = entries
+        return float(text)
+    except ValueError:
+        return math.inf

@@ -14,6 +14,9 @@ from shaketable.model.units import Duration, Rate, Share, Window
 
 Expected = Literal["pass", "fail", "any"]
 NameStr = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+Label = Annotated[str, Field(pattern=r"^[^=,]+$")]
+"""A key or value of a cohort."""
 
 
 class Model(BaseModel):
@@ -55,18 +58,27 @@ class Load(Model):
     max_not_started: Share = 0.01
 
 
+CONTAINERS: tuple[str, ...] = ("names", "starts")
+"""What a list of a holder of the kind `containers` can be."""
+
+
 class Holder(Model):
     """One holder of service lists, and how its copy is read.
 
     `at` is `host:port` as seen inside the topology's network. `lists` maps a list's name to where it is in the holder:
     for `etcd` a key pattern (`/services/{service}/{host}`), for `haproxy` a `backend/server` pattern
     (`{service}/{host}`), for `http-json` the name of an array of strings in the answer to `GET path`.
-    Entries are written `host` or `host/service`, whatever the holder calls them.
+    Entries are written `host` or `host/service`, whatever the holder calls them. `gauges` of an `http-json` maps a
+    gauge's name to the name of a number in the same answer.
+
+    The kind `containers` is what runs by the kernel's word. It is looked at beside the targets, so it has no `at`; its
+    lists are `names` (`host/service`) or `starts` (`host/service` and the second of CLOCK_MONOTONIC it started at).
     """
 
-    kind: Literal["etcd", "haproxy", "http-json"]
-    at: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+:[0-9]{1,5}$")]
-    lists: dict[NameStr, str] = Field(min_length=1)
+    kind: Literal["etcd", "haproxy", "http-json", "containers"]
+    at: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+:[0-9]{1,5}$")] | None = None
+    lists: dict[NameStr, str] = {}
+    gauges: dict[NameStr, str] = {}
     path: str = "/"
     every: Duration | None = None
     """Time between two looks; `observers.every` unless told."""
@@ -81,10 +93,12 @@ class Observers(Model):
 
 
 class Steady(Model):
-    """What must hold for `hold` without a break before a fault and again after: list sizes, and arrivals that succeed."""
+    """What must hold for `hold` without a break before a fault and again after: list sizes, gauges, successful arrivals."""
 
     lists: dict[NameStr, int] = Field(min_length=1)
     """Number of entries of each list, in every holder that has it."""
+    gauges: dict[NameStr, Number] = {}
+    """What each gauge is at most, in every holder that has it."""
     hold: Duration = 0.3
     within: Duration = 30.0
 
@@ -184,7 +198,15 @@ class NotCalled(Claim):
     after: Duration
 
 
-class Availability(Claim):
+class ArrivalClaim(Claim):
+    """Base of the claims about arrivals: of all, or of those with one of these names, by a user of this cohort."""
+
+    requests: tuple[str, ...] = ()
+    """Names of requests: the functions as their users name them."""
+    cohort: dict[Label, Label] = {}
+
+
+class Availability(ArrivalClaim):
     """Share of arrivals that succeed, from the fault until steady again, without the first `except_first` seconds."""
 
     kind: Literal["availability"]
@@ -193,7 +215,7 @@ class Availability(Claim):
     except_first: Duration = 0.0
 
 
-class Latency(Claim):
+class Latency(ArrivalClaim):
     """A quantile of the latency from the scheduled start, in the same window as `availability`."""
 
     kind: Literal["latency"]
@@ -231,8 +253,88 @@ class Recovers(Claim):
     within: Duration
 
 
+class RunsAgain(Claim):
+    """Whatever ran when the fault was sent runs `within` after its effect at the latest, and from then on until heal."""
+
+    kind: Literal["runs-again"]
+    id: NameStr
+    list: NameStr
+    """A `names` list of a holder of the kind `containers`."""
+    within: Duration
+
+
+class FunctionsRecover(Claim):
+    """Every function is good again, and every gauge at most its number, within the limit, and stays so.
+
+    A function is the arrivals with one name. It is good in a window if enough of them succeed and their p95 is at most
+    `at_most`; without `at_most` it is held against what it was before the first fault.
+    """
+
+    kind: Literal["functions-recover"]
+    id: NameStr
+    within: Duration
+    since: Literal["fault", "heal"] = "heal"
+    """What `within` counts from. After a fault the claim is judged until heal, after heal until the trial's end."""
+    requests: tuple[str, ...] = ()
+    """Names of the functions; all that anybody asked for unless told."""
+    at_least: Share = 0.95
+    at_most: Duration | None = None
+    gauges: dict[NameStr, Number] = {}
+    window: Duration = Field(default=1.0, gt=0)
+    hold: Duration = 2.0
+    """How long all must have been good at least when the claim's time is over."""
+
+
+class CohortsAlike(Claim):
+    """No cohort fails more often than all other arrivals, by more than `at_most` and beyond chance.
+
+    In the same window as `availability`. Cohorts are told apart by the values of the keys in `by`.
+    """
+
+    kind: Literal["cohorts-alike"]
+    id: NameStr
+    by: tuple[Label, ...] = Field(min_length=1)
+    at_most: Share = 0.05
+    requests: tuple[str, ...] = ()
+
+
+class Alerted(Claim):
+    """An entry with the text `contains` appears in `list` within the limit, and none was there while all was well.
+
+    `{target}` stands for the target's name.
+    """
+
+    kind: Literal["alerted"]
+    id: NameStr
+    list: NameStr
+    contains: str
+    within: Duration
+
+
+class Quiet(Claim):
+    """No entry with the text `contains` is in `list` while nothing is wrong: from steady state on until the fault."""
+
+    kind: Literal["quiet"]
+    id: NameStr
+    list: NameStr
+    contains: str = ""
+
+
 Expectation = Annotated[
-    Leaves | Stays | NotCalled | Availability | Latency | Appears | WritesKept | Recovers, Field(discriminator="kind")
+    Leaves
+    | Stays
+    | NotCalled
+    | Availability
+    | Latency
+    | Appears
+    | WritesKept
+    | Recovers
+    | RunsAgain
+    | FunctionsRecover
+    | CohortsAlike
+    | Alerted
+    | Quiet,
+    Field(discriminator="kind"),
 ]
 
 

@@ -6,14 +6,14 @@ has the wrong shape is passed over here, for it has its problem already.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 from urllib.parse import urlsplit
 
 from shaketable.model.errors import Problem
-from shaketable.model.scenario import Fault, Load, Observers, Steady
-from shaketable.model.units import parse_duration, parse_rate, parse_share, show_duration, show_share
+from shaketable.model.units import parse_duration, parse_rate, parse_share, show_share
+from shaketable.run.scenario_claims import check_claims
 from shaketable.run.scenario_faults import check_faults, wrong_kinds
+from shaketable.run.scenario_holders import check_holders
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, elements, entries, read
 from shaketable.run.yaml_source import Node
@@ -26,21 +26,12 @@ def check_meaning(root: Node, file: str) -> list[Problem]:
         _axes,
         _cells,
         _load,
-        _holders,
-        _lists,
+        check_holders,
+        check_claims,
         check_faults,
         _ids,
-        _deadlines,
     )
     return [Problem(file, line, col, message) for check in checks for (line, col), message in check(root)]
-
-
-def _duration(root: Node, model: type[Fault | Load | Observers | Steady], *path: str | int) -> float | None:
-    """Read a duration, or take the model's default if there is none; None if it is wrong or there is neither."""
-    if root.get(*path) is not None:
-        return read(parse_duration, root.get(*path))
-    default = model.model_fields[str(path[-1])].default
-    return default if isinstance(default, float) else None
 
 
 def _version(root: Node) -> Found:
@@ -104,67 +95,6 @@ def _is_url(text: str) -> bool:
         return False
 
 
-def _holders(root: Node) -> Found:
-    max_gap = _duration(root, Observers, "observers", "max_gap")
-    usual = root.get("observers", "every")
-    gap = root.get("observers", "max_gap")
-    yield from _pace("observers.every", usual or gap, _duration(root, Observers, "observers", "every"), max_gap)
-    for name, holder in entries(root, "observers", "holders"):
-        where = f"observers.holders.{name}"
-        every = holder.get("every")
-        yield from _pace(f"{where}.every", every, read(parse_duration, every), max_gap)
-        address = holder.get("at")
-        port = address.value.rpartition(":")[2] if address and isinstance(address.value, str) else ""
-        if address and port.isdecimal() and not 0 < int(port) < 65536:
-            yield at(address), f"{where}.at: there is no port {port[:12]}"
-        for key, node in entries(holder, "lists"):
-            yield from _pattern(f"{where}.lists.{key}", holder.text("kind"), node)
-
-
-def _pace(where: str, node: Node | None, every: float | None, max_gap: float | None) -> Found:
-    """Check the time between two looks."""
-    if node and every == 0:
-        yield at(node), f"{where}: must be more than 0"
-    if node and every and max_gap is not None and every >= max_gap:
-        shown = f"a look every {show_duration(every)} is not less than max_gap ({show_duration(max_gap)})"
-        yield at(node), f"{where}: {shown}, so every trial would be invalid"
-
-
-def _pattern(where: str, kind: str | None, node: Node) -> Found:
-    """Check where a list is in its holder."""
-    if kind not in {"etcd", "haproxy"} or not isinstance(node.value, str):
-        return
-    names = [name.partition(":")[0] for name in re.findall(r"\{([^{}]*)\}", node.value)]
-    for name in names:
-        if name not in {"host", "service"}:
-            yield at(node), f"{where}: {{{name[:60]}}} means nothing; {suggestion(name, ['host', 'service'])}"
-    if "host" not in names and {"host", "service"}.issuperset(names):
-        yield at(node), f"{where}: {{host}} is missing in the pattern, so no entry could be told from another"
-    if kind == "haproxy" and node.value.count("/") != 1:
-        yield at(node), f"{where}: must be backend/server, as in 'servers/{{host}}'"
-
-
-def _lists(root: Node) -> Found:
-    """Check that every list a claim is about is held by some holder."""
-    held = dict.fromkeys(
-        name for _, holder in entries(root, "observers", "holders") for name, _ in entries(holder, "lists")
-    )
-    if not held:
-        return
-    steady = root.get("steady", "lists")
-    for name, size in entries(root, "steady", "lists"):
-        if steady and name not in held:
-            yield steady.key_at(name), f"steady.lists.{name}: no holder has this list; {suggestion(name, list(held))}"
-        if isinstance(size.value, int) and size.value < 0:
-            yield at(size), f"steady.lists.{name}: must be 0 or more"
-    for position, node in enumerate(elements(root, "expectations"), 1):
-        named = node.get("list")
-        if named and isinstance(named.value, str) and named.value not in held:
-            where = f"expectations[{node.text('id') or position}].list"
-            hint = suggestion(named.value, list(held))
-            yield at(named), f"{where}: no holder has a list {named.value[:60]!r}; {hint}"
-
-
 def _ids(root: Node) -> Found:
     for part in ("faults", "expectations"):
         lines: dict[str, int] = {}
@@ -175,22 +105,3 @@ def _ids(root: Node) -> Found:
             if name.value in lines:
                 yield at(name), f"{part}: the id {name.value[:60]!r} is taken by the one in line {lines[name.value]}"
             lines.setdefault(name.value, name.line)
-
-
-def _deadlines(root: Node) -> Found:
-    """Check that every claim can be judged: what must happen before heal is due before heal."""
-    hold = _duration(root, Steady, "steady", "hold")
-    within = _duration(root, Steady, "steady", "within")
-    if (node := root.get("steady")) and hold is not None and within is not None and hold > within:
-        shown = f"hold ({show_duration(hold)}) is longer than within ({show_duration(within)})"
-        yield at(node), f"steady: {shown}, so it could never be steady in time"
-    lasts = {fault.text("id"): read(parse_duration, fault.get("lasts")) for fault in elements(root, "faults")}
-    for position, node in enumerate(elements(root, "expectations"), 1):
-        key = {"leaves": "within", "not-called": "after"}.get(node.text("kind") or "")
-        limit = node.get(key) if key else None
-        seconds = read(parse_duration, limit)
-        heal = lasts.get(node.text("fault") or next(iter(lasts), None))
-        if limit and seconds is not None and heal and seconds >= heal:
-            where = f"expectations[{node.text('id') or position}].{key}"
-            shown = f"{show_duration(seconds)} is not less than the {show_duration(heal)} that the fault lasts"
-            yield at(limit), f"{where}: {shown}, so this could not be judged before heal"

@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from shaketable.faults import CATALOGUE
-from shaketable.model.scenario import Scenario
+from shaketable.model.scenario import CONTAINERS, Scenario
 from shaketable.model.units import Duration, Rate, Share, Window, show_duration, show_rate, show_share, show_window
 
 _UNITS: Final[tuple[tuple[Any, Callable[[Any], str]], ...]] = (
@@ -22,6 +22,28 @@ _SHOW: Final[Mapping[str, Callable[[Any], str]]] = {
 }
 _AXIS: Final = {"type": "string", "pattern": r"^\$[A-Za-z0-9][A-Za-z0-9._-]*$", "description": "a value of this axis"}
 
+_FORBIDDEN: Final[Mapping[str, Any]] = {"not": {}}
+_KINDS: Final = [
+    {
+        "if": {"properties": {"kind": {"const": "containers"}}},
+        "then": {
+            "properties": {
+                "at": _FORBIDDEN,
+                "path": _FORBIDDEN,
+                "gauges": _FORBIDDEN,
+                "lists": {"additionalProperties": {"enum": list(CONTAINERS)}},
+            },
+            "required": ["lists"],
+        },
+        "else": {"required": ["at"]},
+    },
+    {
+        "if": {"properties": {"kind": {"enum": ["etcd", "haproxy"]}}},
+        "then": {"properties": {"gauges": _FORBIDDEN}, "required": ["lists"]},
+    },
+]
+"""What a holder must have, and must not, by its kind."""
+
 
 def scenario_schema() -> dict[str, Any]:
     """Make the schema. Defaults with a unit are text, as one would write them."""
@@ -29,6 +51,7 @@ def scenario_schema() -> dict[str, Any]:
     _write_defaults(schema)
     parts = schema["$defs"]
     parts["Fault"]["properties"]["kind"] = {"anyOf": [{"enum": list(CATALOGUE)}, _AXIS]}
+    parts["Holder"]["allOf"] = _KINDS
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

@@ -184,7 +184,7 @@ def _problem(root: Node, error: ErrorDetails, file: str) -> Problem | None:
             message = f"unknown key; {suggestion(name, _keys_of(model) if model else [])}"
         case "string_pattern_mismatch" if error["loc"][-1] == "[key]":
             at = parent.key_at(name) if parent else at
-            message = f"{name[:60]!r} is not a name: {_NAME}"
+            message = _no_match(error.get("ctx", {}), None, f"{name[:60]!r}")
         case "too_short" if node is not None and (any(node.elements()) or any(node.items())):
             return None  # its elements were refused, which is said of each
         case "literal_error" | "model_type" if path[:1] == ("variants",) and path[2:3] == ("cells",):
@@ -224,14 +224,22 @@ def _not_an_option(context: Mapping[str, Any], _: Node | None, said: str) -> str
     return f"must be {' or '.join(options)}, not {said}" + (f"; did you mean {close!r}?" if close else "")
 
 
+def _no_match(context: Mapping[str, Any], _: Node | None, said: str) -> str:
+    pattern = str(context.get("pattern"))
+    if pattern.endswith("*$"):
+        return f"{said} is not a name: {_NAME}"
+    return f"{said} is not {_PATTERNS.get(pattern, 'host:port, as in registry:2379')}"
+
+
+_PATTERNS: Final = {r"^[^=,]+$": "a key or value of a cohort: text without '=' and ','"}
 _WORDS: Final[Mapping[str, Callable[[Mapping[str, Any], Node | None, str], str]]] = {
     "value_error": lambda context, _, __: str(context["error"]),
     "string_type": _not_text,
     "int_type": lambda _, __, said: f"must be a whole number, not {said}",
     "literal_error": _not_an_option,
-    "string_pattern_mismatch": lambda context, _, said: (
-        f"{said} is not {'a name: ' + _NAME if context['pattern'].endswith('*$') else 'host:port, as in registry:2379'}"
-    ),
+    "float_type": lambda _, __, said: f"must be a number, not {said}",
+    "finite_number": lambda _, __, said: f"must be a number, not {said}",
+    "string_pattern_mismatch": _no_match,
     "model_type": lambda _, __, said: f"must be a mapping (key: value), not {said}",
     "dict_type": lambda _, __, said: f"must be a mapping (key: value), not {said}",
     "tuple_type": lambda _, __, said: f"must be a list ([one, two], or a line '- one' for each), not {said}",

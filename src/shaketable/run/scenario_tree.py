@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from pydantic import BaseModel
+
+from shaketable.model.units import parse_duration
 from shaketable.run.yaml_source import Node
 
 T = TypeVar("T")
@@ -51,3 +54,11 @@ def read(parse: Callable[[object], T], node: Node | None) -> T | None:
         return parse(node.value)
     except ValueError:
         return None
+
+
+def duration(root: Node, model: type[BaseModel], *path: str | int) -> float | None:
+    """Read a duration, or take the model's default if there is none; None if it is wrong or there is neither."""
+    if root.get(*path) is not None:
+        return read(parse_duration, root.get(*path))
+    default = model.model_fields[str(path[-1])].default
+    return default if isinstance(default, float) else None

@@ -1,0 +1,125 @@
+"""What is wrong with a scenario's claims: lists and gauges that nobody holds, limits that could not be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from shaketable.model.scenario import CONTAINERS, FunctionsRecover, Steady
+from shaketable.model.units import parse_duration, show_duration
+from shaketable.run.scenario_shape import nearest, suggestion
+from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read
+from shaketable.run.yaml_source import Node
+
+
+def check_claims(root: Node) -> Found:
+    """Find every claim, steady state's included, that is about nothing or could never be judged."""
+    yield from _lists(root)
+    yield from _gauges(root)
+    yield from _again(root)
+    yield from _cohorts(root)
+    yield from _deadlines(root)
+
+
+def _held(root: Node, what: str) -> list[str]:
+    """Names of all `lists` or `gauges` of all holders, each once."""
+    holders = entries(root, "observers", "holders")
+    return list(dict.fromkeys(name for _, holder in holders for name, _ in entries(holder, what)))
+
+
+def _where(node: Node, position: int, *path: str) -> str:
+    return ".".join([f"expectations[{node.text('id') or position}]", *path])
+
+
+def _lists(root: Node) -> Found:
+    """Check that every list a claim is about is held by some holder."""
+    held = _held(root, "lists")
+    if not held and not _held(root, "gauges"):
+        return
+    steady = root.get("steady", "lists")
+    for name, size in entries(root, "steady", "lists"):
+        if steady and name not in held:
+            yield steady.key_at(name), f"steady.lists.{name}: no holder has this list; {suggestion(name, held)}"
+        if isinstance(size.value, int) and size.value < 0:
+            yield at(size), f"steady.lists.{name}: must be 0 or more"
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        named = node.get("list")
+        if named and isinstance(named.value, str) and named.value not in held:
+            where, hint = _where(node, position, "list"), suggestion(named.value, held)
+            yield at(named), f"{where}: no holder has a list {named.value[:60]!r}; {hint}"
+
+
+def _gauges(root: Node) -> Found:
+    """Check that every gauge a claim is about is read from some holder."""
+    held = _held(root, "gauges")
+    claims = [("steady.gauges", root.get("steady", "gauges"))]
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        claims.append((_where(node, position, "gauges"), node.get("gauges")))
+    for where, named in claims:
+        for name, _ in named.items() if named else ():
+            if named and name not in held:
+                hint = suggestion(name, held) if held else "no holder has any"
+                yield named.key_at(name), f"{where}.{name[:60]}: no holder has this gauge; {hint}"
+
+
+def _again(root: Node) -> Found:
+    """Check that what is to run again is on a list of what runs."""
+    kinds: dict[str, set[str | None]] = {}
+    for _, holder in entries(root, "observers", "holders"):
+        for name, node in entries(holder, "lists"):
+            meant = nearest(str(node.value), CONTAINERS) if holder.text("kind") == "containers" else None
+            kinds.setdefault(name, set()).add(meant)
+    running = [name for name, kind in kinds.items() if kind == {"names"}]
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        named = node.get("list")
+        if node.text("kind") != "runs-again" or named is None or not isinstance(named.value, str):
+            continue
+        if named.value in kinds and named.value not in running:
+            hint = suggestion(named.value, running) if running else "no holder has one"
+            said = f"{named.value[:60]!r} is not a list 'names' of a holder of the kind containers"
+            yield at(named), f"{_where(node, position, 'list')}: {said}; {hint}"
+
+
+def _cohorts(root: Node) -> Found:
+    """Check that no key that tells cohorts apart is there twice."""
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        seen: set[object] = set()
+        for key in elements(node, "by") if node.text("kind") == "cohorts-alike" else ():
+            if isinstance(key.value, str) and key.value in seen:
+                yield at(key), f"{_where(node, position, 'by')}: {key.value[:60]!r} is here twice"
+            seen.add(key.value if isinstance(key.value, str) else None)
+
+
+def _deadlines(root: Node) -> Found:
+    """Check that every claim can be judged: what must happen before heal is due before heal."""
+    hold = duration(root, Steady, "steady", "hold")
+    within = duration(root, Steady, "steady", "within")
+    if (node := root.get("steady")) and hold is not None and within is not None and hold > within:
+        shown = f"hold ({show_duration(hold)}) is longer than within ({show_duration(within)})"
+        yield at(node), f"steady: {shown}, so it could never be steady in time"
+    lasts = {fault.text("id"): read(parse_duration, fault.get("lasts")) for fault in elements(root, "faults")}
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        heal = lasts.get(node.text("fault") or next(iter(lasts), None))
+        key = _BEFORE_HEAL.get(node.text("kind") or "")
+        limit = node.get(key) if key else None
+        seconds = read(parse_duration, limit)
+        if limit and key and seconds is not None and heal and seconds >= heal:
+            shown = f"{show_duration(seconds)} is not less than the {show_duration(heal)} that the fault lasts"
+            yield at(limit), f"{_where(node, position, key)}: {shown}, so this could not be judged before heal"
+        if node.text("kind") == "functions-recover" and node.text("since") == "fault":
+            yield from _recovered_before_heal(node, _where(node, position, "within"), heal)
+
+
+_BEFORE_HEAL: Final[Mapping[str, str]] = {"leaves": "within", "runs-again": "within", "not-called": "after"}
+"""By kind, the limit that counts from the fault and ends with heal."""
+
+
+def _recovered_before_heal(node: Node, where: str, heal: float | None) -> Found:
+    """Check that functions that recover while the fault lasts have time to show that they stay so."""
+    limit, hold = node.get("within"), duration(node, FunctionsRecover, "hold")
+    seconds = read(parse_duration, limit)
+    if limit and seconds is not None and hold is not None and heal and seconds + hold > heal:
+        shown = (
+            f"{show_duration(seconds)} and the {show_duration(hold)} of hold are more than the {show_duration(heal)}"
+        )
+        yield at(limit), f"{where}: {shown} that the fault lasts, so this could not be judged before heal"

@@ -1,0 +1,106 @@
+"""What is wrong with a scenario's holders: what their kind has not, patterns that mean nothing, looks that are too rare."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from shaketable.model.scenario import CONTAINERS, Observers
+from shaketable.model.units import parse_duration, show_duration
+from shaketable.run.scenario_shape import nearest, suggestion
+from shaketable.run.scenario_tree import Found, at, duration, entries, read
+from shaketable.run.yaml_source import Node
+
+
+def check_holders(root: Node) -> Found:
+    """Find every holder that could not be looked at, or only too rarely."""
+    max_gap = duration(root, Observers, "observers", "max_gap")
+    usual = root.get("observers", "every")
+    gap = root.get("observers", "max_gap")
+    yield from _pace("observers.every", usual or gap, duration(root, Observers, "observers", "every"), max_gap)
+    for name, holder in entries(root, "observers", "holders"):
+        where = f"observers.holders.{name}"
+        every = holder.get("every")
+        yield from _pace(f"{where}.every", every, read(parse_duration, every), max_gap)
+        place = root.get("observers", "holders")
+        if place is not None:
+            yield from _of_its_kind(where, holder, place.key_at(name))
+        address = holder.get("at")
+        port = address.value.rpartition(":")[2] if address and isinstance(address.value, str) else ""
+        if address and port.isdecimal() and not 0 < int(port) < 65536:
+            yield at(address), f"{where}.at: there is no port {port[:12]}"
+        for key, node in entries(holder, "lists"):
+            yield from _pattern(f"{where}.lists.{key}", holder.text("kind"), node)
+    yield from _twice(root)
+
+
+def _of_its_kind(where: str, holder: Node, place: tuple[int, int]) -> Found:
+    """Check that a holder has what its kind needs, and nothing that its kind has not; `place` is that of its name."""
+    kind = holder.text("kind") or ""
+    containers = kind == "containers" or nearest(kind, ["containers"]) is not None
+    if containers:
+        for key in ("at", "path", "gauges"):
+            if key in holder.keys:
+                why = "it is what runs beside the targets, and is looked at there"
+                yield holder.key_at(key), f"{where}.{key}: a holder of the kind containers has none; {why}"
+        for key, node in entries(holder, "lists"):
+            if isinstance(node.value, str) and node.value not in CONTAINERS:
+                said = f"{node.value[:60]!r} is neither {' nor '.join(CONTAINERS)}"
+                yield at(node), f"{where}.lists.{key}: {said}; {suggestion(node.value, CONTAINERS)}"
+    elif (address := holder.get("at")) is not None and address.value is None:
+        yield at(address), f"{where}.at: must be host:port, as in registry:2379, not nothing"
+    elif address is None and isinstance(holder.value, Mapping):
+        yield place, f"{where}: the key 'at' is missing"
+    if kind in {"etcd", "haproxy"} and "gauges" in holder.keys:
+        yield holder.key_at("gauges"), f"{where}.gauges: a holder of the kind {kind} has none; http-json has"
+    yield from _something(where, holder, place)
+
+
+def _something(where: str, holder: Node, place: tuple[int, int]) -> Found:
+    """Check that there is something to read in a holder."""
+    lists, gauges = holder.get("lists"), holder.get("gauges")
+    if not isinstance(holder.value, Mapping) or any(entries(holder, "lists")) or any(entries(holder, "gauges")):
+        return
+    if lists is not None and lists.value == {}:
+        yield at(lists), f"{where}.lists: must have at least one entry"
+    elif lists is None and gauges is None and holder.text("kind") == "http-json":
+        yield place, f"{where}: has neither lists nor gauges, so there is nothing to read"
+    elif lists is None:
+        yield place, f"{where}: the key 'lists' is missing"
+
+
+def _twice(root: Node) -> Found:
+    """Check that no gauge has the name of a list, in whatever holder."""
+    holders = dict(entries(root, "observers", "holders"))
+    lists = {name for holder in holders.values() for name, _ in entries(holder, "lists")}
+    for name, holder in holders.items():
+        gauges = holder.get("gauges")
+        for gauge, _ in gauges.items() if gauges else ():
+            if gauges and gauge in lists:
+                message = (
+                    f"observers.holders.{name}.gauges.{gauge[:60]}: a list has this name; give one of them another"
+                )
+                yield gauges.key_at(gauge), message
+
+
+def _pace(where: str, node: Node | None, every: float | None, max_gap: float | None) -> Found:
+    """Check the time between two looks."""
+    if node and every == 0:
+        yield at(node), f"{where}: must be more than 0"
+    if node and every and max_gap is not None and every >= max_gap:
+        shown = f"a look every {show_duration(every)} is not less than max_gap ({show_duration(max_gap)})"
+        yield at(node), f"{where}: {shown}, so every trial would be invalid"
+
+
+def _pattern(where: str, kind: str | None, node: Node) -> Found:
+    """Check where a list is in its holder."""
+    if kind not in {"etcd", "haproxy"} or not isinstance(node.value, str):
+        return
+    names = [name.partition(":")[0] for name in re.findall(r"\{([^{}]*)\}", node.value)]
+    for name in names:
+        if name not in {"host", "service"}:
+            yield at(node), f"{where}: {{{name[:60]}}} means nothing; {suggestion(name, ['host', 'service'])}"
+    if "host" not in names and {"host", "service"}.issuperset(names):
+        yield at(node), f"{where}: {{host}} is missing in the pattern, so no entry could be told from another"
+    if kind == "haproxy" and node.value.count("/") != 1:
+        yield at(node), f"{where}: must be backend/server, as in 'servers/{{host}}'"
