@@ -14,6 +14,7 @@ from typing import IO, Any
 import duckdb
 
 from shaketable.checks.slices import slice_rows
+from shaketable.model.audit import AuditFinding, Place
 from shaketable.model.errors import ShakeError, UsageError
 from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
 from shaketable.model.result import Result
@@ -180,6 +181,7 @@ def _plain(history: TrialHistory) -> dict[str, Any]:
     plain = {f.name: getattr(history, f.name) for f in fields(history) if f.name not in _ROWS}
     plain["axis"], plain["environment"] = dict(history.axis), dict(history.environment)
     plain["faults"] = [{**asdict(fault), "members": dict(fault.members)} for fault in history.faults]
+    plain["audit"] = None if history.audit is None else [asdict(found) for found in history.audit]
     return plain
 
 
@@ -195,6 +197,8 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
         )
         for fault in plain["faults"]
     )
+    if plain.get("audit") is not None:  # earlier records say nothing of it
+        plain["audit"] = tuple(AuditFinding(**{**found, "at": Place(**found["at"])}) for found in plain["audit"])
     return plain
 
 

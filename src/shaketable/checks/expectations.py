@@ -7,13 +7,14 @@ from typing import Final
 
 from shaketable.checks.alerts import appears
 from shaketable.checks.arrivals import availability, latency, not_called
+from shaketable.checks.audit import audited
 from shaketable.checks.findings import finding
 from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
 from shaketable.checks.writes import writes_kept
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Expectation, Scenario
+from shaketable.model.scenario import Audit, Expectation, Scenario
 
 CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "leaves": leaves,
@@ -30,6 +31,8 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
 
 def evaluate(expectation: Expectation, history: TrialHistory, scenario: Scenario) -> Finding:
     """Judge one expectation. `unknown` means the history cannot tell, and says why."""
+    if isinstance(expectation, Audit):  # it is about what was there before any fault
+        return audited(expectation, history)
     fault = history.fault(expectation.fault)
     if fault is None:
         return finding(

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from shaketable.model.audit import AuditFinding
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -151,6 +153,8 @@ class TrialHistory:
     broke: str = ""
     """Why the trial could not be carried through (the agent vanished, the engine is gone), or empty."""
     environment: Mapping[str, str] = field(default_factory=dict)
+    audit: tuple[AuditFinding, ...] | None = None
+    """Everything that an audit found in the variant's configuration before any fault; None if there was none."""
 
     def fault(self, name: str | None = None) -> FaultRecord | None:
         """The fault with this id, or the first one of the scenario; None if it was not injected."""

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from shaketable.model.audit import AuditRule
 from shaketable.model.units import Duration, Rate, Share, Window
 
 Expected = Literal["pass", "fail", "any"]
@@ -320,6 +321,21 @@ class Quiet(Claim):
     contains: str = ""
 
 
+class Audit(Model):
+    """The configuration has, as it was before any fault, nothing that one of these rules objects to.
+
+    What is audited is the topology of the variant and its nested hosts, as `shaketable audit` does. The engine that the
+    trials run on is the table, not a part of the topology: it is not audited.
+    """
+
+    kind: Literal["audit"]
+    id: NameStr
+    rules: tuple[AuditRule, ...] = ()
+    """All rules unless told."""
+    without: tuple[AuditRule, ...] = Field(default=(), alias="except")
+    """Rules that do not count."""
+
+
 Expectation = Annotated[
     Leaves
     | Stays
@@ -333,7 +349,8 @@ Expectation = Annotated[
     | FunctionsRecover
     | CohortsAlike
     | Alerted
-    | Quiet,
+    | Quiet
+    | Audit,
     Field(discriminator="kind"),
 ]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from shaketable.model.audit import RULES
 from shaketable.model.scenario import CONTAINERS, FunctionsRecover, Steady
 from shaketable.model.units import parse_duration, show_duration
 from shaketable.run.scenario_shape import nearest, suggestion
@@ -18,6 +19,7 @@ def check_claims(root: Node) -> Found:
     yield from _gauges(root)
     yield from _again(root)
     yield from _cohorts(root)
+    yield from _audits(root)
     yield from _deadlines(root)
 
 
@@ -88,6 +90,16 @@ def _cohorts(root: Node) -> Found:
             if isinstance(key.value, str) and key.value in seen:
                 yield at(key), f"{_where(node, position, 'by')}: {key.value[:60]!r} is here twice"
             seen.add(key.value if isinstance(key.value, str) else None)
+
+
+def _audits(root: Node) -> Found:
+    """Check that some rule is left to be judged."""
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        if node.text("kind") != "audit" or (without := node.get("except")) is None:
+            continue
+        given = {str(rule.value) for rule in elements(node, "rules")} or set(RULES)
+        if given <= {str(rule.value) for rule in elements(node, "except")}:
+            yield at(without), f"{_where(node, position, 'except')}: leaves no rule, so nothing would be judged"
 
 
 def _deadlines(root: Node) -> Found:

@@ -147,7 +147,7 @@ def _models(kind: Any) -> Iterator[type[BaseModel]]:
 
 
 def _keys_of(model: type[BaseModel]) -> list[str]:
-    return list(model.model_fields)
+    return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _where(root: Node, path: Loc) -> str:
