@@ -6,41 +6,11 @@ import json
 import re
 
 import pytest
+from inbox_histories import GOOD
 
 from shaketable.model.errors import ScenarioError
 from shaketable.model.scenario import Alerted, Availability, CohortsAlike, FunctionsRecover, Quiet, RunsAgain, Scenario
 from shaketable.run.loader import parse_scenario, scenario_schema
-
-GOOD = """
-shaketable: 1
-name: inbox
-topology: {compose: .}
-variants:
-  fixed: {files: [compose.yaml]}
-load:
-  locustfile: load.py
-  target: http://lb:8080
-  rate: 20 /s
-observers:
-  holders:
-    kernel: {kind: containers, lists: {running: names, started: starts}, every: 50ms}
-    queue: {kind: http-json, at: "queue:8081", gauges: {backlog: depth}}
-    receiver: {kind: http-json, at: "receiver:8082", lists: {alerts: firing}}
-    news: {kind: http-json, at: "news:8083", lists: {notices: news}}
-    registry: {kind: etcd, at: "registry:2379", lists: {servers: "/servers/{host}"}}
-steady:
-  lists: {running: 12}
-  gauges: {backlog: 5}
-faults:
-  - {id: upgrade, kind: kill, target: {host: host-3}, lasts: 40s}
-expectations:
-  - {id: back, kind: runs-again, list: running, within: 30s}
-  - {id: well, kind: functions-recover, within: 30s, since: fault, gauges: {backlog: 5.5}, requests: [refresh, log in]}
-  - {id: same, kind: cohorts-alike, by: [app, profile], at_most: 5 %}
-  - {id: told, kind: alerted, list: alerts, contains: "down {target}", within: 30s}
-  - {id: calm, kind: quiet, list: alerts}
-  - {id: paid, kind: availability, at_least: 99 %, requests: [reply], cohort: {plan: paid}}
-"""
 
 
 def changed(*replacements: tuple[str, str]) -> str:
@@ -144,6 +114,12 @@ ONE_MISTAKE = [
         "within: 30s, since",
         "within: 39s, since",
         "25:49: expectations[well].within: 39 s and the 2 s of hold are more than the 40 s that the fault lasts",
+    ),
+    (
+        "parts of windows",
+        "within: 30s, since: fault",
+        "within: 30s, since: fault, window: 7s",
+        "25:49: expectations[well].within: 30 s is no whole number of windows of 7 s",
     ),
     ("since what", "since: fault", "since: faul", "since: must be fault or heal, not 'faul'; did you mean 'fault'?"),
     ("no window", "since: fault,", "since: fault, window: 0s,", "expectations[well].window: must be more than 0"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from shaketable.run.phases import Event, Situation, Timing, next_step, recovered
 
 ONE = Event("crash", 0.2, 4.0)
-TIMING = Timing(hold=0.3, steady_within=30.0, events=(ONE,), tail=5.0, recover_within=6.0)
+TIMING = Timing(hold=0.3, steady_within=30.0, events=(ONE,), tails={"crash": 5.0}, recover_within=6.0)
 THREE = replace(TIMING, events=(ONE, Event("cut", 0.5, 1.0), Event("after", 0.1, 2.0, marked=True)))
 
 
@@ -134,3 +134,25 @@ def test_steady_state_lost_during_the_countdown_disarms() -> None:
     s = Situation(now=10.5, began=9.0, steady_since=None, armed=10.0)
     assert do(s) == "disarm"
     assert do(replace(s, steady_since=10.2)) == "disarm"
+
+
+def test_every_deadline_holds_the_trial_open() -> None:
+    """Each counts from its own fault, and what is claimed of the time after heal is watched though all is well."""
+    later = replace(TIMING, events=(ONE, Event("cut", 8.0, 1.0)), tails={"crash": 5.0, "cut": 4.0, "never": 99.0})
+    injected, healed = {"crash": 10.0, "cut": 18.0}, {"crash": 14.0, "cut": 19.0}
+    s = Situation(21.9, 9.0, steady_since=9.5, armed=9.8, injected=injected, healed=healed)
+    assert do(s, later) == "wait", "the limit of what is claimed of the cut has not passed"
+    assert do(replace(s, now=22.0), later) == "finish"
+    watched = replace(later, watch_after_heal=30.0)
+    assert do(replace(s, now=48.9), watched) == "wait"
+    assert do(replace(s, now=49.0), watched) == "finish"
+    broken = replace(s, steady_since=None)
+    assert do(replace(broken, now=49.5), watched) == "wait", "it may still become steady"
+    assert do(replace(broken, now=49.7), watched) == "finish"
+
+
+def test_a_stop_waits_for_no_deadline() -> None:
+    """Once everything is healed an interrupted trial ends at once."""
+    watched = replace(TIMING, watch_after_heal=30.0)
+    s = Situation(15.0, 9.0, armed=9.8, injected={"crash": 10.0}, healed={"crash": 14.5}, stop=True)
+    assert do(s, watched) == "finish"

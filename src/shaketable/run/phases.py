@@ -32,11 +32,13 @@ class Timing:
     hold: float
     steady_within: float
     events: tuple[Event, ...]
-    tail: float
-    """How long after the first fault the last deadline of an expectation passes."""
+    tails: Mapping[str, float]
+    """By fault, how long after it the last deadline of an expectation about it passes."""
     recover_within: float
     marker_within: float = 30.0
     """How long to wait for the marker of a fault, from the first fault on."""
+    watch_after_heal: float = 0.0
+    """How long after the last heal to go on, recovered or not: what is claimed of that time must have been seen."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +118,11 @@ def _between(s: Situation, t: Timing, waiting: Sequence[Event], held: Sequence[E
 
 
 def _after_the_last(s: Situation, t: Timing) -> Next:
-    if recovered(s, t) is not None and s.now >= s.first + t.tail:
+    tails = (s.injected[name] + tail for name, tail in t.tails.items() if name in s.injected)
+    deadline = max([s.last_heal + t.watch_after_heal, *tails])
+    if recovered(s, t) is not None and s.now >= deadline:
         return Next("finish")
-    return Next("finish" if s.now > max(s.last_heal + t.recover_within, s.first + t.tail) + 2 * t.hold else "wait")
+    return Next("finish" if s.now > max(s.last_heal + t.recover_within, deadline) + 2 * t.hold else "wait")
 
 
 def _before_the_first(s: Situation, t: Timing) -> Next:

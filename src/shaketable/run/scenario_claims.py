@@ -118,12 +118,23 @@ def _deadlines(root: Node) -> Found:
         if limit and key and seconds is not None and heal and seconds >= heal:
             shown = f"{show_duration(seconds)} is not less than the {show_duration(heal)} that the fault lasts"
             yield at(limit), f"{_where(node, position, key)}: {shown}, so this could not be judged before heal"
-        if node.text("kind") == "functions-recover" and node.text("since") == "fault":
-            yield from _recovered_before_heal(node, _where(node, position, "within"), heal)
+        if node.text("kind") == "functions-recover":
+            yield from _whole_windows(node, _where(node, position, "within"))
+            if node.text("since") == "fault":
+                yield from _recovered_before_heal(node, _where(node, position, "within"), heal)
 
 
 _BEFORE_HEAL: Final[Mapping[str, str]] = {"leaves": "within", "runs-again": "within", "not-called": "after"}
 """By kind, the limit that counts from the fault and ends with heal."""
+
+
+def _whole_windows(node: Node, where: str) -> Found:
+    """Check that no window is partly before the limit and partly after it."""
+    limit, width = node.get("within"), duration(node, FunctionsRecover, "window")
+    seconds = read(parse_duration, limit)
+    if limit and seconds is not None and width and abs(round(seconds / width) * width - seconds) > 1e-9:
+        shown = f"{show_duration(seconds)} is no whole number of windows of {show_duration(width)}"
+        yield at(limit), f"{where}: {shown}, so one would be before the limit and after it"
 
 
 def _recovered_before_heal(node: Node, where: str, heal: float | None) -> Found:

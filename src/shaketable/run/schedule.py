@@ -9,7 +9,20 @@ from typing import Any
 from shaketable.faults import FaultKind, Params
 from shaketable.model.draw import between, draw, pick
 from shaketable.model.errors import UsageError
-from shaketable.model.scenario import Appears, Fault, Leaves, NotCalled, Recovers, Scenario, When
+from shaketable.model.scenario import (
+    Alerted,
+    Appears,
+    Claim,
+    Expectation,
+    Fault,
+    FunctionsRecover,
+    Leaves,
+    NotCalled,
+    Recovers,
+    RunsAgain,
+    Scenario,
+    When,
+)
 from shaketable.model.units import FROM_TEXT
 from shaketable.ports import Places
 from shaketable.run.phases import Event, Timing
@@ -122,20 +135,30 @@ def plan_trial(
 
 def timing(scenario: Scenario, events: Sequence[Event]) -> Timing:
     """The trial's times."""
-    tail = [0.0]
-    recover = [scenario.steady.within]
+    tails = {fault.id: 0.0 for fault in scenario.faults}
+    recover, watch = [scenario.steady.within], [0.0]
     for expectation in scenario.expectations:
-        if isinstance(expectation, Leaves | Appears):
-            tail.append(expectation.within)
-        elif isinstance(expectation, NotCalled):
-            tail.append(expectation.after)
-        elif isinstance(expectation, Recovers):
+        about = (expectation.fault if isinstance(expectation, Claim) else None) or scenario.faults[0].id
+        tails[about] = max(tails[about], _tail(expectation))
+        if isinstance(expectation, Recovers):
             recover.append(expectation.within)
+        elif isinstance(expectation, FunctionsRecover) and expectation.since == "heal":
+            watch.append(expectation.within + expectation.hold)
     return Timing(
         hold=scenario.steady.hold,
         steady_within=scenario.steady.within,
         events=tuple(events),
-        tail=max(tail),
+        tails=tails,
         recover_within=max(recover[1:] or recover) + 1.0,
         marker_within=scenario.steady.within,
+        watch_after_heal=max(watch),
     )
+
+
+def _tail(expectation: Expectation) -> float:
+    """How long after its fault an expectation can first be judged, seconds; 0 for what has no such limit."""
+    if isinstance(expectation, Leaves | Appears | RunsAgain | Alerted):
+        return expectation.within
+    if isinstance(expectation, FunctionsRecover) and expectation.since == "fault":
+        return expectation.within + expectation.hold
+    return expectation.after if isinstance(expectation, NotCalled) else 0.0
