@@ -134,8 +134,8 @@ def digest(result: Result, scenario: ScenarioResult) -> list[CellDigest]:
             failures=tuple(_failures(trials)),
             invalid=grouped(reason for trial in trials if trial.outcome == "invalid" for reason in _reasons(trial)),
             rate=show_rate_of_failure(cell),
-            detection=_median_and_max([trial.detection_s for trial in trials if trial.outcome != "invalid"]),
-            recovery=_median_and_max([trial.recovery_s for trial in trials if trial.outcome != "invalid"]),
+            detection=median_and_max([trial.detection_s for trial in trials if trial.outcome != "invalid"]),
+            recovery=median_and_max([trial.recovery_s for trial in trials if trial.outcome != "invalid"]),
         )
         for cell in scenario.cells
         for trials in [tuple(trial for trial in scenario.trials if dict(trial.axis) == dict(cell.axis))]
@@ -162,7 +162,7 @@ def _percent(share: float) -> str:
     return f"{percent:.0f}" if percent >= 9.95 else f"{percent:.1f}".removesuffix(".0")
 
 
-def _median_and_max(seconds: Sequence[float | None]) -> str:
+def median_and_max(seconds: Sequence[float | None]) -> str:
     """Write median and maximum in one unit; `-` where nothing was ever timed."""
     known = sorted(second for second in seconds if second is not None)
     if not known:

@@ -17,9 +17,11 @@ from shaketable.model.result import Result
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
+from shaketable.reports.functions_by_cell import functions_found
 from shaketable.reports.html_matrix import matrices, render_matrix_svg
 from shaketable.reports.html_trials import GROUPS, anchor, chosen, trial_views
 from shaketable.reports.html_words import count, facts, show_moment, verdict_words
+from shaketable.reports.status import alert_lists
 
 __all__ = ["render_matrix_svg", "report_html", "write_report"]
 
@@ -41,8 +43,9 @@ def report_html(result: Result, histories: Sequence[TrialHistory], scenarios: Ma
     """
     ranked, omitted = chosen(result)
     on_page = {anchor(one.part, one.trial) for one in ranked}
-    views = trial_views(ranked, histories, scenarios)
-    script, style = _asset("timeline.js") + _asset("page.js"), _asset("page.css")
+    found = functions_found(histories)
+    views = trial_views(ranked, histories, scenarios, found)
+    script, style = "".join(map(_asset, ("status.js", "timeline.js", "page.js"))), _asset("page.css")
     return (
         _environment()
         .get_template("report.html.j2")
@@ -56,14 +59,28 @@ def report_html(result: Result, histories: Sequence[TrialHistory], scenarios: Ma
             facts=facts(result, scenarios),
             began=show_moment(result.began),
             took=show_duration(result.seconds),
-            matrices=matrices(result, lambda part, trial: name if (name := anchor(part, trial)) in on_page else ""),
+            matrices=matrices(
+                result, lambda part, trial: name if (name := anchor(part, trial)) in on_page else "", found
+            ),
             stories={name: scenario.story for name, scenario in scenarios.items()},
             trials=views,
+            shows=_shown(histories, scenarios),
             omitted=count(omitted, "passed trial") if omitted else "",
             groups=[(group, words, sum(v.group == group for v in views)) for group, words in GROUPS.items()],
             filters=_filters(result),
         )
     )
+
+
+def _shown(histories: Sequence[TrialHistory], scenarios: Mapping[str, Scenario]) -> set[str]:
+    """Tell which kinds of rows the timelines have, for the legend."""
+    used = [scenarios[name] for name in {history.scenario for history in histories} if name in scenarios]
+    found = {
+        "functions": any(history.requests for history in histories),
+        "containers": any(h.kind == "containers" for s in used for h in s.observers.holders.values()),
+        "alerts": any(alert_lists(scenario) for scenario in used),
+    }
+    return {name for name, there in found.items() if there}
 
 
 def _filters(result: Result) -> list[tuple[str, str, list[str]]]:

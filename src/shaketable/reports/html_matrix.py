@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Final
@@ -10,6 +10,7 @@ from typing import Final
 from shaketable.model.result import Cell, Result, ScenarioResult, Trial
 from shaketable.model.units import show_share
 from shaketable.reports.digest import came_to, cell_name, digest, headline, one_line
+from shaketable.reports.functions_by_cell import Found, in_cell
 from shaketable.reports.html_words import tally
 
 MARKS: Final = {"pass": "✓", "fail": "✕", "inconclusive": "?"}
@@ -33,6 +34,8 @@ class MatrixCell:
     interval: str
     detection: str
     recovery: str
+    degraded: Mapping[str, str]
+    """For each function of the matrix in how many trials it was degraded, and for how long; empty if nothing is known."""
     failure: str
     """Link to its first trial that failed, or that was invalid where none did; may be empty."""
     example: str
@@ -57,23 +60,30 @@ class Matrix:
     scenario: str
     axis: str
     columns: tuple[str, ...]
+    functions: tuple[str, ...]
+    """Names of the requests, if trials were recorded."""
     rows: tuple[MatrixRow, ...]
 
 
-def matrices(result: Result, link: Callable[[ScenarioResult, Trial], str]) -> list[Matrix]:
+def matrices(result: Result, link: Callable[[ScenarioResult, Trial], str], functions: Found) -> list[Matrix]:
     """Make a matrix for each scenario; `link` gives the address of a trial on the page, empty if it is not there."""
     found = []
     for name in dict.fromkeys(part.name for part in result.scenarios):
         parts = [part for part in result.scenarios if part.name == name]
         columns = tuple(dict.fromkeys(cell_name(cell.axis) for part in parts for cell in part.cells))
         axes = dict.fromkeys(axis for part in parts for cell in part.cells for axis in cell.axis)
-        rows = tuple(_row(result, part, columns, link) for part in parts)
-        found.append(Matrix(name, ", ".join(axes), columns, rows))
+        named = sorted({f.name for part in parts for cell in part.cells for f in in_cell(part, cell, functions)})
+        rows = tuple(_row(result, part, columns, link, functions) for part in parts)
+        found.append(Matrix(name, ", ".join(axes), columns, tuple(named), rows))
     return found
 
 
 def _row(
-    result: Result, part: ScenarioResult, columns: Sequence[str], link: Callable[[ScenarioResult, Trial], str]
+    result: Result,
+    part: ScenarioResult,
+    columns: Sequence[str],
+    link: Callable[[ScenarioResult, Trial], str],
+    functions: Found,
 ) -> MatrixRow:
     cells: dict[str, MatrixCell] = {}
     for told in digest(result, part):
@@ -93,6 +103,7 @@ def _row(
             interval=interval_words(cell),
             detection=told.detection,
             recovery=told.recovery,
+            degraded={f.name: str(f) for f in in_cell(part, cell, functions)},
             failure=links.get("fail", links.get("invalid", "")),
             example=links.get("pass", ""),
         )
@@ -135,7 +146,7 @@ text{font-family:system-ui,-apple-system,"Segoe UI",Roboto,Helvetica,Arial,sans-
 
 def render_matrix_svg(result: Result) -> str:
     """Draw the matrix as one small SVG that stands alone, light or dark as the reader's page is."""
-    tables = matrices(result, lambda *_: "")
+    tables = matrices(result, lambda *_: "", {})
     width = _LEFT + max([len(table.columns) for table in tables], default=1) * (_W + _GAP) + 16
     parts, y = [], 0
     for table in tables:

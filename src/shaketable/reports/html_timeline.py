@@ -8,15 +8,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, TypedDict
 
+from shaketable.checks.functions import Function
 from shaketable.checks.listed import Copy, Intervals, belongs, copies
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.scenario import Appears, Availability, Latency, Leaves, NotCalled, Scenario, Stays
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
+from shaketable.reports.html_axis import Blind, Scale, blind
+from shaketable.reports.html_status import Status, status
+from shaketable.reports.status import alert_lists, first_effect
 
 LISTED, WITHIN, LATE, MISSING, WRONG = range(5)
 """What a stretch of a row means: as it should be; dead, but within the limit; dead, beyond it; healthy, yet gone; not
@@ -41,7 +44,7 @@ class Lane(TypedDict):
     rows: list[Row]
     hidden: int
     """Rows left out because there were too many; none of them is bad unless there is nothing else."""
-    blind: list[tuple[int, int, str]]
+    blind: Blind
     news: list[tuple[int, str, bool]]
     """(time, text, whether it is about the target)."""
 
@@ -78,6 +81,7 @@ class Timeline(TypedDict):
     bands: list[tuple[int, int, int, str]]
     """With several faults, for each: from effect, until healed, its row, and what it was."""
     marks: list[tuple[int, str]]
+    status: Status
     deadlines: list[tuple[int, str]]
     lanes: list[Lane]
     limit: int | None
@@ -85,19 +89,9 @@ class Timeline(TypedDict):
     limit_text: str
     excluded: int | None
     """Until when arrivals are not judged."""
-    called_from: int
-    """From when nothing may be sent to the dead."""
+    called_from: int | None
+    """From when nothing may be sent to the dead; None where no expectation says so."""
     arrivals: Arrivals
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    """Engine seconds to milliseconds since `zero`."""
-
-    zero: float
-
-    def __call__(self, moment: float) -> int:
-        return round((moment - self.zero) * 1000)
 
 
 def to_script(timeline: Timeline) -> str:
@@ -105,15 +99,17 @@ def to_script(timeline: Timeline) -> str:
     return json.dumps(timeline, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
 
 
-def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Timeline:
+def timeline(history: TrialHistory, scenario: Scenario, functions: Sequence[Function], max_arrivals: int) -> Timeline:
     """Gather what is drawn of a trial; at most `max_arrivals` arrivals, the failed and the slow ones before the others."""
     fault = history.fault()
-    ms = _Scale(fault.injected if fault else history.began)
+    ms = Scale(first_effect(history))
     latency = [e for e in scenario.expectations if isinstance(e, Latency)]
     limit = min((e.at_most for e in latency), default=None)
     excluded = max((e.except_first for e in scenario.expectations if isinstance(e, Availability | Latency)), default=0)
     strictest = [e for e in latency if e.at_most == limit]
     text = f"p{strictest[0].quantile * 100:g} limit {show_duration(strictest[0].at_most)}" if strictest else ""
+    if strictest and (strictest[0].requests or strictest[0].cohort):
+        text += f" for {one_line(', '.join([*strictest[0].requests, *strictest[0].cohort.values()]))}"
     return Timeline(
         start=ms(history.began),
         end=ms(history.ended),
@@ -121,19 +117,20 @@ def timeline(history: TrialHistory, scenario: Scenario, max_arrivals: int) -> Ti
         down=(0, max(ms(history.healed), 0)) if fault else None,
         bands=_bands(history, ms),
         marks=list(_marks(history, ms)),
+        status=status(history, scenario, functions, ms),
         deadlines=_deadlines(scenario) if fault else [],
         lanes=list(_lanes(history, scenario, ms)),
         limit=None if limit is None else round(limit * 10_000),
         limit_text=text,
         excluded=round(excluded * 1000) if fault and excluded else None,
-        called_from=round(
-            min((e.after for e in scenario.expectations if isinstance(e, NotCalled)), default=0.0) * 1000
+        called_from=min(
+            (round(e.after * 1000) for e in scenario.expectations if isinstance(e, NotCalled)), default=None
         ),
-        arrivals=_arrivals(history, limit, ms, max_arrivals),
+        arrivals=_arrivals(history, latency, ms, max_arrivals),
     )
 
 
-def _bands(history: TrialHistory, ms: _Scale) -> list[tuple[int, int, int, str]]:
+def _bands(history: TrialHistory, ms: Scale) -> list[tuple[int, int, int, str]]:
     """Give faults that overlap rows of their own; one fault alone needs none."""
     if len(history.faults) < 2:
         return []
@@ -147,7 +144,7 @@ def _bands(history: TrialHistory, ms: _Scale) -> list[tuple[int, int, int, str]]
     return bands
 
 
-def _marks(history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str]]:
+def _marks(history: TrialHistory, ms: Scale) -> Iterator[tuple[int, str]]:
     if history.steady is not None:
         yield ms(history.steady), "steady"
     for fault in history.faults if len(history.faults) == 1 else ():  # several are drawn as bands of their own
@@ -174,23 +171,25 @@ def _deadlines(scenario: Scenario) -> list[tuple[int, str]]:
     ]
 
 
-def _lanes(history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[Lane]:
-    announcing = {e.list for e in scenario.expectations if isinstance(e, Appears)}
+def _lanes(history: TrialHistory, scenario: Scenario, ms: Scale) -> Iterator[Lane]:
+    announcing, alerting = {e.list for e in scenario.expectations if isinstance(e, Appears)}, alert_lists(scenario)
     for holder, described in scenario.observers.holders.items():
-        mine = [copy for name in described.lists for copy in copies(history, name) if copy.holder == holder]
+        names = [name for name in described.lists if name not in alerting]
+        if not names or described.kind == "containers":
+            continue  # rows of the status view tell these
+        mine = [copy for name in names for copy in copies(history, name) if copy.holder == holder]
         rows = [row for copy in mine if copy.list not in announcing for row in _rows(copy, history, scenario, ms)]
         kept = sorted(range(len(rows)), key=lambda n: (not rows[n]["bad"], n))[:_MAX_ROWS]
-        limit = scenario.observers.max_gap + (described.every or 0)
         yield Lane(
             holder=holder,
             rows=[rows[n] for n in sorted(kept)],
             hidden=len(rows) - len(kept),
-            blind=[*_unreadable(mine, ms), *_unwatched(history, holder, limit, ms)],
+            blind=blind(history, scenario, holder, mine, ms),
             news=[n for copy in mine if copy.list in announcing for n in _news(copy, history, ms)],
         )
 
 
-def _rows(copy: Copy, history: TrialHistory, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
+def _rows(copy: Copy, history: TrialHistory, scenario: Scenario, ms: Scale) -> Iterator[Row]:
     """Make a row for each entry of the target, and for each healthy one that went missing; without a fault, one for the list."""
     if (fault := history.fault()) is None:
         yield from _sizes(copy, scenario, ms)
@@ -211,14 +210,20 @@ def _rows(copy: Copy, history: TrialHistory, scenario: Scenario, ms: _Scale) -> 
                 yield _row(entry, [*((a, b, LISTED) for a, b in listed), *((a, b, MISSING) for a, b in gaps)], ms)
 
 
-def _row(entry: str, spans: Iterable[tuple[float, float, int]], ms: _Scale) -> Row:
+def _row(entry: str, spans: Iterable[tuple[float, float, int]], ms: Scale) -> Row:
     drawn = sorted((ms(start), ms(end), meaning) for start, end, meaning in spans if end > start)
     return Row(entry=one_line(entry), bad=any(m in {LATE, MISSING} for _, _, m in drawn), spans=drawn)
 
 
 def _dead(start: float, end: float, fault: FaultRecord, within: float | None) -> Iterator[tuple[float, float, int]]:
-    """Cut a stretch in which the target was listed into before, within the limit, beyond it, and after heal."""
-    deadline = min(fault.injected + within, fault.heal_began) if within is not None else fault.heal_began
+    """Cut a stretch in which the target was listed into before, within the limit, beyond it, and after heal.
+
+    Without a limit nobody said that it must leave: it may be back by itself long before heal.
+    """
+    if within is None:
+        yield start, end, LISTED
+        return
+    deadline = min(fault.injected + within, fault.heal_began)
     edges = [-math.inf, fault.injected, deadline, fault.heal_began, math.inf]
     for (low, high), meaning in zip(pairwise(edges), (LISTED, WITHIN, LATE, LISTED), strict=True):
         if max(start, low) < min(end, high):
@@ -235,7 +240,7 @@ def _gaps(listed: Intervals, start: float, end: float) -> Intervals:
     return [(a, b) for a, b in [*gaps, (at, end)] if b > a]
 
 
-def _sizes(copy: Copy, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
+def _sizes(copy: Copy, scenario: Scenario, ms: Scale) -> Iterator[Row]:
     """Without a fault the question is why the topology was not steady: whether the list had its size."""
     wanted = scenario.steady.lists.get(copy.list)
     spans = [
@@ -250,26 +255,7 @@ def _sizes(copy: Copy, scenario: Scenario, ms: _Scale) -> Iterator[Row]:
     yield row
 
 
-def _unreadable(mine: Sequence[Copy], ms: _Scale) -> Iterator[tuple[int, int, str]]:
-    for start, end in sorted({(s.start, s.end) for copy in mine for s in copy.spans if s.entries is None}):
-        yield ms(start), ms(end), "could not be read"
-
-
-def _unwatched(history: TrialHistory, holder: str, limit: float, ms: _Scale) -> Iterator[tuple[int, int, str]]:
-    """Where the largest gap between two looks was above the limit; a beat tells only that it lay before it."""
-    previous = history.began
-    for beat in history.look_beats:
-        if beat.holder == holder:
-            if beat.max_gap > limit:
-                yield (
-                    ms(min(previous, beat.at - beat.max_gap)),
-                    ms(beat.at),
-                    f"no look for {show_duration(beat.max_gap)}",
-                )
-            previous = beat.at
-
-
-def _news(copy: Copy, history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, str, bool]]:
+def _news(copy: Copy, history: TrialHistory, ms: Scale) -> Iterator[tuple[int, str, bool]]:
     targets = history.targets
     for entry in sorted(copy.entries()):
         for start, _ in copy.listed(entry)[:1]:
@@ -277,9 +263,19 @@ def _news(copy: Copy, history: TrialHistory, ms: _Scale) -> Iterator[tuple[int, 
                 yield ms(start), one_line(entry), any(target in entry for target in targets)
 
 
-def _arrivals(history: TrialHistory, limit: float | None, ms: _Scale, at_most: int) -> Arrivals:
+def _too_slow(request: Request, limits: Iterable[Latency]) -> bool:
+    """Whether it took longer than an expectation about such arrivals allows."""
+    return any(
+        request.latency > e.at_most
+        and (not e.requests or request.name in e.requests)
+        and e.cohort.items() <= request.labels.items()
+        for e in limits
+    )
+
+
+def _arrivals(history: TrialHistory, limits: Sequence[Latency], ms: Scale, at_most: int) -> Arrivals:
     requests = history.requests
-    outcomes = [FAILED if not r.ok else SLOW if limit is not None and r.latency > limit else OK for r in requests]
+    outcomes = [FAILED if not r.ok else SLOW if _too_slow(r, limits) else OK for r in requests]
     kept = _thinned(outcomes, at_most)
     words: dict[str, int] = {"": 0}
 

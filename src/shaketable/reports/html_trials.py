@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 from urllib.parse import quote
 
+from shaketable.checks.functions import Function
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Cell, Finding, Result, ScenarioResult, Trial
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
+from shaketable.reports.cohorts import Compared, compared
 from shaketable.reports.digest import cell_name
+from shaketable.reports.functions_by_cell import Found, trial_key
+from shaketable.reports.html_claims import claim
 from shaketable.reports.html_matrix import OUTCOME_MARKS
-from shaketable.reports.html_timeline import Timeline, by_trial, timeline, to_script
-from shaketable.reports.html_words import claim, fault_facts, relation, show_value
+from shaketable.reports.html_strip import Strip, strip
+from shaketable.reports.html_timeline import by_trial, timeline, to_script
+from shaketable.reports.html_words import fault_facts, relation, show_value
+from shaketable.reports.status_words import Line, lines
 
 Group = Literal["failed", "invalid", "example", "passed"]
 GROUPS: Final[Mapping[Group, str]] = {
@@ -55,6 +61,21 @@ class WatchView:
 
 
 @dataclass(frozen=True, slots=True)
+class _Record:
+    """What is shown of a trial's history; all of it empty where there is none."""
+
+    drawing: str = ""
+    """The timeline as JSON for a script."""
+    status: tuple[Line, ...] = ()
+    """The trial in the sentences of a status page."""
+    strip: Strip | None = None
+    cohorts: tuple[Compared, ...] = ()
+
+
+_UNRECORDED: Final = _Record()
+
+
+@dataclass(frozen=True, slots=True)
 class TrialView:
     """One trial as the page shows it."""
 
@@ -78,8 +99,7 @@ class TrialView:
     others: tuple[FindingView, ...]
     facts: tuple[tuple[str, str], ...]
     watch: tuple[WatchView, ...]
-    drawing: str
-    """The timeline as JSON for a script; empty where the trial has no record."""
+    record: _Record
 
 
 def anchor(part: ScenarioResult, trial: Trial) -> str:
@@ -122,28 +142,37 @@ def chosen(result: Result) -> tuple[list[_Ranked], int]:
 
 
 def trial_views(
-    ranked: Sequence[_Ranked], histories: Sequence[TrialHistory], scenarios: Mapping[str, Scenario]
+    ranked: Sequence[_Ranked], histories: Sequence[TrialHistory], scenarios: Mapping[str, Scenario], found: Found
 ) -> list[TrialView]:
     """Make the views of the chosen trials; one without a history or scenario is shown without a timeline."""
     recorded = by_trial(histories)
     share = max(200, _ALL_ARRIVALS // max(1, len(ranked)))
 
-    def draw(part: ScenarioResult, trial: Trial) -> Timeline | None:
-        history, scenario = recorded.get((part.name, part.variant, trial.index)), scenarios.get(part.name)
-        return None if history is None or scenario is None else timeline(history, scenario, share)
+    def view(one: _Ranked) -> TrialView:
+        name, scenario = trial_key(one.part, one.trial), scenarios.get(one.part.name)
+        history = recorded.get(name)
+        if history is None or scenario is None:
+            return _view(one, scenario, _UNRECORDED)
+        return _view(one, scenario, _recorded(history, scenario, found.get(name, ()), share))
 
-    return [_view(one, scenarios.get(one.part.name), draw) for one in ranked]
+    return [view(one) for one in ranked]
 
 
-def _view(
-    one: _Ranked, scenario: Scenario | None, draw: Callable[[ScenarioResult, Trial], Timeline | None]
-) -> TrialView:
+def _recorded(history: TrialHistory, scenario: Scenario, functions: Sequence[Function], share: int) -> _Record:
+    return _Record(
+        drawing=to_script(timeline(history, scenario, functions, share)),
+        status=lines(history, scenario, functions),
+        strip=strip(history, functions),
+        cohorts=tuple(compared(history, scenario)),
+    )
+
+
+def _view(one: _Ranked, scenario: Scenario | None, record: _Record) -> TrialView:
     part, trial = one.part, one.trial
     claims = {} if scenario is None else {e.id: claim(e) for e in scenario.expectations}
     findings = [_finding(finding, claims) for finding in trial.expectations]
     failed = tuple(finding for finding in findings if finding.verdict == "fail")
     reasons = trial.invalid_because or (("no reason is recorded",) if trial.outcome == "invalid" else ())
-    drawn = draw(part, trial)
     headline = {
         "fail": failed[0].because if failed else "failed",
         "invalid": reasons[0] if reasons else "",
@@ -168,7 +197,7 @@ def _view(
         others=tuple(finding for finding in findings if finding.verdict != "fail"),
         facts=tuple(fault_facts(trial)),
         watch=tuple(_watches(trial, scenario)),
-        drawing="" if drawn is None else to_script(drawn),
+        record=record,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the page says in words: the verdict in one sentence, what it rests on, and each claim as a person would put it."""
+"""What the page says in words: the verdict in one sentence, what it rests on, and the figures of a finding."""
 
 from __future__ import annotations
 
@@ -10,18 +10,7 @@ from shaketable.checks.statistics import interval
 from shaketable.checks.verdict import MAX_INVALID, exit_code
 from shaketable.model.errors import Exit
 from shaketable.model.result import Cell, Finding, Result, ScenarioResult, Trial, Watch
-from shaketable.model.scenario import (
-    Appears,
-    Availability,
-    Expectation,
-    Latency,
-    Leaves,
-    NotCalled,
-    Recovers,
-    Scenario,
-    Stays,
-    WritesKept,
-)
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration, show_share
 from shaketable.reports.digest import cell_name
 
@@ -177,32 +166,6 @@ def _excluded(result: Result) -> Fact:
     return Fact("What green excludes", f"over {show_share(high)}", note)
 
 
-def claim(expectation: Expectation) -> str:
-    """Put an expectation as the claim it makes about the system."""
-    match expectation:
-        case Leaves():
-            said = f"every entry of the target leaves “{expectation.list}” in each holder, and stays away"
-        case Stays():
-            said = f"no healthy entry leaves “{expectation.list}” in any holder"
-        case NotCalled():
-            said = f"nothing is sent to the target from {show_duration(expectation.after)} after the fault"
-        case Availability():
-            said = f"arrivals succeed{_later(expectation.except_first)}"
-        case Latency():
-            said = f"p{expectation.quantile * 100:g} latency from the scheduled start{_later(expectation.except_first)}"
-        case Appears():
-            said = f"the fault is announced in “{expectation.list}”"
-        case WritesKept():
-            said = f"what was acknowledged is in “{expectation.list}” afterwards, each write once"
-        case Recovers():
-            said = "steady again after heal, and stays so"
-    return said
-
-
-def _later(except_first: float) -> str:
-    return f", the first {show_duration(except_first)} after the fault apart" if except_first else ""
-
-
 def show_value(value: float | None, unit: str) -> str:
     """Write a finding's value or limit in its unit; `-` for none."""
     if value is None:
@@ -218,7 +181,7 @@ def show_value(value: float | None, unit: str) -> str:
 
 def relation(finding: Finding) -> str:
     """Tell which side of its limit a value must be on."""
-    return "≥" if finding.unit == "share" else "≤"
+    return "≥" if finding.unit == "share" and finding.kind != "cohorts-alike" else "≤"
 
 
 def show_moment(iso: str) -> str:

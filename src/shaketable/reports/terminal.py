@@ -13,14 +13,15 @@ from rich.text import Text
 
 from shaketable.model.result import Result, ScenarioResult
 from shaketable.reports.digest import CellDigest, Said, digest, grouped, headline, one_line
+from shaketable.reports.functions_by_cell import Found, degraded_line
 
 _STYLES: Final = {"pass": "green", "fail": "red", "inconclusive": "yellow"}
 _EXPECTATIONS: Final = 3
 _SENTENCES: Final = 3
 
 
-def show_matrix(result: Result, console: Console, report: Path | None = None) -> None:
-    """Print the matrix, the grouped sentences of all that failed, and where the report is."""
+def show_matrix(result: Result, console: Console, report: Path | None = None, functions: Found | None = None) -> None:
+    """Print the matrix, the grouped sentences of all that failed, which functions suffered, and where the report is."""
     digests = [(scenario, digest(result, scenario)) for scenario in result.scenarios]
     yes, no = ("✓", "✗") if console.encoding.lower().startswith("utf") else ("yes", "NO")
     for name in dict.fromkeys(scenario.name for scenario in result.scenarios):
@@ -40,7 +41,7 @@ def show_matrix(result: Result, console: Console, report: Path | None = None) ->
         key=lambda pair: pair[1].cell.as_expected,
     )
     for scenario, cell in unexpected_first:
-        _sentences(console, scenario, cell)
+        _sentences(console, scenario, cell, degraded_line(scenario, cell.cell, functions or {}))
     _invalid(console, [(scenario, cell) for scenario, cells in digests for cell in cells if cell.invalid])
     style = "green" if result.proved or (result.proved is None and result.verdict == "pass") else "bold red"
     console.print(Text(f"{headline(result)}, seed {result.seed}, {result.seconds:.0f} s", style))
@@ -86,8 +87,8 @@ def _mark(marks: tuple[str, str], *, as_expected: bool) -> Text:
     return Text(marks[0], "green") if as_expected else Text(marks[1], "bold red")
 
 
-def _sentences(console: Console, scenario: ScenarioResult, cell: CellDigest) -> None:
-    """Print what failed in one cell; in brief if that was expected."""
+def _sentences(console: Console, scenario: ScenarioResult, cell: CellDigest, degraded: str) -> None:
+    """Print what failed in one cell, and which functions were degraded; in brief if that was expected."""
     style = "bold" if cell.cell.as_expected else "bold red"
     console.print(Text(f"{scenario.variant}, {cell.title}", style))
     if not cell.cell.as_expected:
@@ -100,6 +101,8 @@ def _sentences(console: Console, scenario: ScenarioResult, cell: CellDigest) -> 
     if len(failures) < len(cell.failures):
         others = ", ".join(failure.expectation for failure in cell.failures[len(failures) :])
         _print(console, f"also failed: {others}", 2)
+    if degraded:
+        _print(console, degraded, 2)
     console.print()
 
 

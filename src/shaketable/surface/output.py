@@ -12,6 +12,7 @@ from shaketable.model.errors import Exit
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Result
 from shaketable.model.scenario import Scenario
+from shaketable.reports.functions_by_cell import functions_found
 from shaketable.reports.github import write_github
 from shaketable.reports.html import write_report
 from shaketable.reports.junit import write_junit
@@ -30,7 +31,7 @@ def write_reports(
     report = folder / "report.html"
     write_report(report, result, histories, scenarios)
     write_junit(folder / "junit.xml", result)
-    write_summary(folder / "summary.md", result)
+    write_summary(folder / "summary.md", result, functions_found(histories))
     write_github(result)
     return report
 
@@ -41,7 +42,7 @@ def present(finished: Finished, scenarios: Sequence[LoadedScenario], console: Co
     report = write_reports(
         finished.folder, result, finished.histories, {loaded.scenario.name: loaded.scenario for loaded in scenarios}
     )
-    show_matrix(result, console)
+    show_matrix(result, console, functions=functions_found(finished.histories))
     for problem in result.problems:
         console.print(f"broke off: {problem}", style="yellow", markup=False, highlight=False)
     for residue in result.residue:

@@ -29,8 +29,8 @@ function since(ms) {
 const measure = document.createElement("canvas").getContext("2d");
 
 /* Width of a text of the chart, in its units. */
-function wide(text) {
-  measure.font = `600 11.5px ${getComputedStyle(document.body).fontFamily}`;
+function wide(text, weight = 600) {
+  measure.font = `${weight} 11.5px ${getComputedStyle(document.body).fontFamily}`;
   return measure.measureText(text).width;
 }
 
@@ -122,7 +122,9 @@ function drawTimeline(place, data) {
 function described(data) {
   const late = data.lanes.flatMap((lane) => lane.rows.filter((row) => row.bad).map((row) => `${lane.holder}: ${row.entry}`));
   const count = (outcome) => data.arrivals.outcome.filter((o) => o === outcome).length;
+  const degraded = data.status.functions.filter((row) => row.spells.length).map((row) => row.name);
   return `Timeline from ${seconds(data.start, 1)} to ${seconds(data.end, 1)}, 0 is ${data.zero}. ` +
+    `${degraded.length ? `Degraded functions: ${degraded.join(", ")}.` : "No function was degraded."} ` +
     `${late.length ? `Wrongly listed or missing: ${late.join(", ")}.` : "No list was wrong beyond its limit."} ` +
     `${count(SLOW)} slow and ${count(FAILED)} failed arrivals of ${data.arrivals.of}.`;
 }
@@ -134,16 +136,19 @@ function render(svg, data, state) {
   const add = (name, attributes, text) => svg.appendChild(node(name, attributes, text));
   const clipped = (a, b) => [Math.max(left, x(a)), Math.min(right, x(b))];
   const behind = svg.appendChild(node("g", {}));
-  const scene = { left, right, lanes: [], dots: [], time: (px) => state.from + ((px - left) / (right - left)) * (state.to - state.from) };
+  const scene = { left, right, lanes: [], said: [], dots: [], time: (px) => state.from + ((px - left) / (right - left)) * (state.to - state.from) };
 
   let y = marks(data, add, x, left, right);
   const lanesTop = y;
+  const chart = { add, x, clipped, left, right, scene };
+  y = drawStatus(data.status, y, data.end, chart);
+  const holdersTop = data.deadlines.length && y > lanesTop ? (y += 16) : y;
   let rowsEnd = y;
   for (const lane of data.lanes) {
-    y = drawLane(lane, y, { add, x, clipped, left, right, scene });
+    y = drawLane(lane, y, chart);
     if (lane.rows.length) rowsEnd = y;
   }
-  y = latencies(data, y + 26, { add, x, clipped, left, right, scene });
+  y = latencies(data, y + 26, chart);
   axis(state, y, { add, behind, x, left, right, top: lanesTop });
   scene.height = y + 34;
 
@@ -158,9 +163,9 @@ function render(svg, data, state) {
   }
   for (const [t, text] of data.deadlines) {
     if (x(t) < left || x(t) > right || (data.down && t > data.down[1])) continue;
-    add("line", { class: "limit", x1: x(t), x2: x(t), y1: lanesTop - 8, y2: rowsEnd });
+    add("line", { class: "limit", x1: x(t), x2: x(t), y1: holdersTop - 8, y2: rowsEnd });
     const back = x(t) + wide(text) > right;
-    add("text", { class: back ? "wrong end" : "wrong", x: x(t) + (back ? -4 : 4), y: lanesTop - 1 }, text);
+    add("text", { class: back ? "wrong end" : "wrong", x: x(t) + (back ? -4 : 4), y: holdersTop - 1 }, text);
   }
   const cross = add("line", { class: "cross", y1: lanesTop - 24, y2: y, x1: -9, x2: -9 });
   const choice = add("rect", { class: "choose", y: lanesTop - 24, height: y - lanesTop + 24, width: 0 });
@@ -326,7 +331,7 @@ function latencies(data, top, { add, x, clipped, left, right, scene }) {
       if (outcome === OK) add("circle", { class: "dot-ok", cx: px.toFixed(1), cy: py.toFixed(1), r: 2.6 });
       else if (outcome === SLOW) add("path", { class: "dot-slow", d: `M${px} ${py - 5}l4.6 8h-9.2z` });
       else add("path", { class: "dot-failed", d: `M${px - 3.6} ${py - 3.6}l7.2 7.2m0 -7.2l-7.2 7.2` });
-      if (n in a.called && due >= data.called_from) add("circle", { class: "dot-called", cx: px, cy: py, r: 6.5 });
+      if (n in a.called && data.called_from !== null && due >= data.called_from) add("circle", { class: "dot-called", cx: px, cy: py, r: 6.5 });
       scene.dots.push({ px, py, n });
     });
   }
@@ -349,6 +354,8 @@ function axis(state, y, { add, behind, x, left, right, top }) {
 function readout(data, scene, px, py) {
   const t = scene.time(px);
   const when = since(Math.round(t));
+  const told = scene.said.find(({ top, end }) => py >= top && py < end);
+  if (told) return told.say(t);
   const found = scene.lanes.find(({ top, end }) => py >= top && py < end);
   if (found) {
     const blind = found.lane.blind.find(([from, to]) => t >= from && t < to);

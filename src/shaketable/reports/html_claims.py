@@ -1,0 +1,111 @@
+"""Each expectation as the claim it makes about the system, as a person would put it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from shaketable.model.scenario import (
+    Alerted,
+    Appears,
+    Audit,
+    Availability,
+    CohortsAlike,
+    Expectation,
+    FunctionsRecover,
+    Latency,
+    Leaves,
+    NotCalled,
+    Quiet,
+    Recovers,
+    RunsAgain,
+    Stays,
+    WritesKept,
+)
+from shaketable.model.units import show_duration
+
+
+def claim(expectation: Expectation) -> str:
+    """Put an expectation as the claim it makes about the system."""
+    match expectation:
+        case Availability() | Latency() | CohortsAlike() | FunctionsRecover() | Recovers():
+            return _of_use(expectation)
+        case Alerted() | Appears() | Quiet():
+            return _of_messages(expectation)
+        case Audit():
+            return _of_configuration(expectation)
+        case _:
+            return _of_lists(expectation)
+
+
+def _of_use(expectation: Availability | Latency | CohortsAlike | FunctionsRecover | Recovers) -> str:
+    match expectation:
+        case Availability():
+            return f"{_arrivals(expectation)} succeed{_later(expectation.except_first)}"
+        case Latency():
+            of = f" of {_arrivals(expectation)}" if expectation.requests or expectation.cohort else ""
+            return f"p{expectation.quantile * 100:g} latency{of} from the scheduled start{_later(expectation.except_first)}"
+        case CohortsAlike():
+            what = f" for {_quoted(expectation.requests)}" if expectation.requests else ""
+            return f"no cohort by {_and(expectation.by)} fails more often{what} than all others, beyond chance"
+        case FunctionsRecover():
+            which = _quoted(expectation.requests) or "every function"
+            number = "are" if expectation.requests[1:] else "is"
+            also = "".join(f", “{name}” is at most {most:g}" for name, most in expectation.gauges.items())
+            return f"{which} {number} good again after {_moment(expectation)}{also}, and all stay so"
+        case Recovers():
+            return "steady again after heal, and stays so"
+
+
+def _of_messages(expectation: Alerted | Appears | Quiet) -> str:
+    match expectation:
+        case Alerted():
+            said = f"an alert with “{expectation.contains}” is delivered in “{expectation.list}”"
+            return f"{said} after the fault, and none before"
+        case Appears():
+            return f"the fault is announced in “{expectation.list}”"
+        case Quiet():
+            text = f" with “{expectation.contains}”" if expectation.contains else ""
+            return f"no alert{text} is in “{expectation.list}” while nothing is wrong"
+
+
+def _of_configuration(expectation: Audit) -> str:
+    rules = f" by {_and(expectation.rules)}" if expectation.rules else ""
+    apart = f", {_and(expectation.without)} apart" if expectation.without else ""
+    return f"before any fault nothing is to object to in the configuration{rules}{apart}"
+
+
+def _of_lists(expectation: Leaves | NotCalled | RunsAgain | Stays | WritesKept) -> str:
+    match expectation:
+        case Leaves():
+            return f"every entry of the target leaves “{expectation.list}” in each holder, and stays away"
+        case NotCalled():
+            return f"nothing is sent to the target from {show_duration(expectation.after)} after the fault"
+        case RunsAgain():
+            return f"all of “{expectation.list}” that ran before the fault runs again, and goes on until heal"
+        case Stays():
+            return f"no healthy entry leaves “{expectation.list}” in any holder"
+        case WritesKept():
+            return f"what was acknowledged is in “{expectation.list}” afterwards, each write once"
+
+
+def _arrivals(expectation: Availability | Latency) -> str:
+    """Name the arrivals that count: all, or those for some functions or of one cohort."""
+    which = f"arrivals for {_quoted(expectation.requests)}" if expectation.requests else "arrivals"
+    who = ", ".join(f"{key} {value}" for key, value in expectation.cohort.items())
+    return f"{which} from {who}" if who else which
+
+
+def _later(except_first: float) -> str:
+    return f", the first {show_duration(except_first)} after the fault apart" if except_first else ""
+
+
+def _moment(expectation: FunctionsRecover) -> str:
+    return "the fault" if expectation.since == "fault" else "heal"
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return _and([f"“{name}”" for name in names])
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else "".join(names)
