@@ -20,9 +20,17 @@ function drawStatus(status, y, end, chart) {
   return y;
 }
 
+/* As much of a text as there is room for. */
+function cut(text, room) {
+  if (wide(text) <= room) return text;
+  let n = text.length;
+  while (n > 1 && wide(`${text.slice(0, n)}…`) > room) n -= 1;
+  return `${text.slice(0, n).trimEnd()}…`;
+}
+
+/* The name of a row, whose letters are larger than those `wide` measures. */
 function gutter(text, y, { add, left }, wrong) {
-  const most = left < 130 ? 15 : 18;
-  add("text", { class: wrong ? "name end wrong" : "name end", x: left - 12, y }, text.length > most ? `${text.slice(0, most - 1)}…` : text);
+  add("text", { class: wrong ? "name end wrong" : "name end", x: left - 12, y }, cut(text, ((left - 14) * 11.5) / 13));
 }
 
 /* The longest of `texts` that fits on a bar from a to b; drawn on it. Gives its width, 0 if there was none. */
@@ -80,7 +88,7 @@ function drawFunctions(status, y, end, chart) {
         const spell = row.spells.find(([from, to]) => t >= from && t < to);
         if (!spell) return [`${row.name}, ${since(Math.round(t))}`, t < row.since ? "not asked for yet" : "fine"];
         const [from, to, meaning, words] = spell;
-        const until = to < end ? `${seconds(to, 2)}, ${duration(to - from)}` : "the end of the trial, not recovered";
+        const until = to < end ? `${seconds(to, 2)} (${duration(to - from)})` : "the end of the trial, not recovered";
         return [`${row.name}, ${since(Math.round(t))}: ${meaning === FAILING ? "failing" : "slow"}`, words, `degraded from ${seconds(from, 2)} to ${until}`];
       },
     });
@@ -118,7 +126,7 @@ function drawHosts(hosts, y, end, chart) {
     scene.said.push({
       top: y, end: y + 22, say: (t) => {
         const gone = row.absent.find(([from, to]) => t >= from && t < to);
-        const says = gone ? [`${gone[2].length} of ${row.of} down: ${gone[2].join(", ")}`, `${seconds(gone[0], 2)} to ${gone[1] < end ? seconds(gone[1], 2) : "the end of the trial"}`] : [`all ${row.of} run`];
+        const says = gone ? [`${gone[2].length} of ${row.of} down: ${gone[2].join(", ")}`, `${seconds(gone[0], 2)} to ${gone[1] < end ? seconds(gone[1], 2) : "the end of the trial"}`] : [row.of > 1 ? `all ${row.of} run` : "runs"];
         return [`containers of ${row.host}, ${since(Math.round(t))}`, ...says, ...near(row.starts, t)];
       },
     });
@@ -155,8 +163,10 @@ function drawAlerts(lane, y, chart) {
     }
     const [from, to] = row.spans[row.spans.length - 1], [a, b] = clipped(from, to);
     if (!written && b > a) {
-      const after = right - b > wide(words) + 12;
-      add("text", { class: after ? "strong" : "strong end", x: after ? b + 6 : Math.max(a - 6, left + wide(words)), y: text }, words);
+      const rooms = [right - b, a - left, b - a - 6].map((room) => room - 10), place = rooms.findIndex((room) => room > wide(words));
+      const best = place >= 0 ? place : rooms.indexOf(Math.max(...rooms));
+      const kind = best < 2 || row.early ? "strong" : "on-alert";
+      add("text", { class: best === 1 ? "strong end" : kind, x: [b + 6, a - 6, a + 7][best], y: text }, cut(words, rooms[best]));
     }
     scene.said.push({
       top: y, end: y + 22, say: (t) => {

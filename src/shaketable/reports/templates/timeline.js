@@ -376,7 +376,7 @@ function readout(data, scene, px, py) {
   if (!near) return [when];
   if (near.lines) return near.lines;
   const a = data.arrivals, n = near.n, word = (number) => a.words[number];
-  const how = ["in time", "slow", "failed"][a.outcome[n]];
+  const how = [data.limit === null ? "answered" : "in time", "slow", "failed"][a.outcome[n]];
   return [
     `${word(a.name[n])}: ${how}, ${duration(a.tenths[n] / 10)}`,
     `due ${seconds(a.due[n], 3)}${a.by[n] ? `, served by ${word(a.by[n])}` : ""}`,
