@@ -4,29 +4,37 @@ from __future__ import annotations
 
 import copy
 import json
+import os
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import docker
+
+from shaketable.adapters import nested
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_build import Images, ensure_bases, name_images
 from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_version
 from shaketable.adapters.compose_config import read_whole, resolve
 from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model
 from shaketable.adapters.compose_source import ComposeSource
+from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL
 from shaketable.adapters.engine_client import image_client
 from shaketable.adapters.image_build import News, image_id
+from shaketable.adapters.nested_engine import NestedEngines
 from shaketable.adapters.paths import locked
-from shaketable.model.errors import EngineError, TopologyError
+from shaketable.model.errors import EngineError, ScenarioError, TopologyError
 
 __all__ = ["ComposeProject", "compose_version"]
 
-RUN_LABEL = "shaketable.run"
-LANE_LABEL = "shaketable.lane"
 _BUILD_LIMIT = 1800.0
 _UP_LIMIT = 180.0
 _DOWN_LIMIT = 90.0
+_HOST_VARIABLE = "SHAKETABLE_HOST"
+"""What the compose files of a nested host's inner project may use: the host's name."""
 
 
 class ComposeProject:
@@ -34,18 +42,31 @@ class ComposeProject:
 
     Compose reads the user's files itself; what it makes of them is changed here and handed back to it as text, so that
     nothing is written into the user's folder. Published ports and fixed container names are left out unless `publish`:
-    they would make two lanes collide, and load and observers live in the topology's own network.
+    they would make two lanes collide, and load and observers live in the topology's own network. `host` names the nested
+    host that it is the inner project of.
     """
 
     def __init__(
-        self, folder: Path, files: Sequence[str], name: str, run: str, lane: str = "", *, publish: bool = False
+        self,
+        folder: Path,
+        files: Sequence[str],
+        name: str,
+        run: str,
+        lane: str = "",
+        *,
+        publish: bool = False,
+        host: str = "",
     ) -> None:
         self.folder = folder.absolute()
         self.files = tuple(files)
         self.name = name
-        self.run, self.lane, self.publish = run, lane, publish
+        self.run, self.lane, self.publish, self.host = run, lane, publish, host
         self.devices: Mapping[str, str] = {}
         """The disk under each volume that has one of its own, as `/dev/loop3`; it holds an ext4."""
+        self.engines = NestedEngines()
+        """Ways to the engines of its nested hosts, while it is up."""
+        self._nested_images: dict[str, str] = {}
+        self._store = ""
 
     def model(self) -> ComposeModel:
         """Read the topology. Raises ScenarioError with every problem in the files, EngineError without a compose v2."""
@@ -56,12 +77,30 @@ class ComposeProject:
         with image_client(f"looking for the images of {self.folder.name}") as client:
             ensure_bases(client, self._model, say)
             images = self._images
-            if not any(not image_id(client, tag) for tag in images.builds):
-                return
-            with locked("topology-images"):
-                missing = [service for tag, service in images.builds.items() if not image_id(client, tag)]
-                if missing:
-                    self._build(missing, say)
+            if any(not image_id(client, tag) for tag in images.builds):
+                with locked("topology-images"):
+                    missing = [service for tag, service in images.builds.items() if not image_id(client, tag)]
+                    if missing:
+                        self._build(missing, say)
+        for inner in self.inner.values():
+            inner.build(say)
+        if self.inner:
+            with image_client(f"preparing the nested hosts of {self.folder.name}") as client:
+                self._ensure_nested(client, say)
+
+    def _ensure_nested(self, client: docker.DockerClient, say: Say) -> None:
+        """Images of the nested hosts, and a store of what runs in them."""
+        for host in self._model.nested.values():
+            self._nested_images[host.version] = nested.ensure_nested_image(client, host.version, say)
+        self._store = nested.ensure_store(client, self.inner_images(), say)
+
+    def inner_images(self) -> list[str]:
+        """Names of all images that run in nested hosts."""
+        return sorted({tag for inner in self.inner.values() for tag in inner.images()})
+
+    def images(self) -> list[str]:
+        """Names of the images of its own services, built here or not. Those built are so after `build`."""
+        return sorted({self._images.tags.get(s.name, s.image) for s in self._model.services.values()})
 
     def _build(self, services: list[str], say: Say) -> None:
         say(f"building {len(services)} image{'s' if len(services) > 1 else ''} of {self.folder.name}")
@@ -75,14 +114,30 @@ class ComposeProject:
     def up(self, say: Say) -> None:
         """Create and start everything; what is missing is built first. Raises EngineError, TopologyError."""
         self.build(say)
-        say(f"starting {len(self._model.services)} services of {self.name}")
+        hosts = f" and {len(self.inner)} nested hosts" if self.inner else ""
+        say(f"starting {len(self._model.services)} services{hosts} of {self.name}")
+        self._start("")
+        if self.inner:
+            self.nested_up()
+
+    def nested_up(self) -> None:
+        """Start whatever does not run in the nested hosts. Raises EngineError, TopologyError."""
+        outer = self.containers()
+        self.engines.keep({host: outer[host] for host in self.inner})
+        with ThreadPoolExecutor(2) as pool:
+            futures = [pool.submit(one._start, self.engines.address(host)) for host, one in self.inner.items()]
+        for future in futures:
+            future.result()
+
+    def _start(self, address: str) -> None:
         try:
-            self._compose(self._document(), _UP_LIMIT).start()
+            self._compose(self._document(), _UP_LIMIT, address=address).start()
         except ComposeFailedError as failed:
             raise self._topology_error("did not start", failed) from failed
 
     def down(self) -> None:
         """Remove containers, networks and volumes. Harmless if nothing is up. Raises EngineError, TopologyError."""
+        self.engines.close()
         try:
             self._compose(self._document(), _DOWN_LIMIT).stop()
         except ComposeFailedError as failed:
@@ -105,17 +160,48 @@ class ComposeProject:
         return str(chosen["name"])
 
     @cached_property
+    def inner(self) -> Mapping[str, ComposeProject]:
+        """The project within each nested host. Raises ScenarioError."""
+        return {host: self._inner(host, entry.files) for host, entry in self._outer_model.nested.items()}
+
+    def _inner(self, host: str, files: Sequence[str]) -> ComposeProject:
+        folder = (self.folder / files[0]).parent
+        names = [os.path.relpath(self.folder / file, folder) for file in files]
+        return ComposeProject(folder, names, host.lower(), self.run, self.lane, publish=True, host=host)
+
+    @cached_property
     def _source(self) -> ComposeSource:
         return read_whole(self.folder, self.files)
 
     @cached_property
     def _resolved(self) -> dict[str, Any]:
         """What compose makes of the files."""
-        return resolve(self.folder, self.files, self.name, self._source)
+        environment = {_HOST_VARIABLE: self.host} if self.host else None
+        document = resolve(self.folder, self.files, self.name, self._source, environment)
+        if "nested" in (document.get(EXTENSION) or {}):
+            networks = document.setdefault("networks", {})
+            networks.setdefault("default", {"name": f"{self.name}_default"})
+            for key, entry in networks.items():  # names are looked up in it as in a domain, where there is no "_"
+                if entry.get("name") == f"{self.name}_{key}":
+                    entry["name"] = f"{self.name}-{key}"
+        return document
+
+    @cached_property
+    def _outer_model(self) -> ComposeModel:
+        return compose_model(self._resolved, self._source)
 
     @cached_property
     def _model(self) -> ComposeModel:
-        return compose_model(self._resolved, self._source)
+        """The topology with the services of its nested hosts. Raises ScenarioError with the problems of all files."""
+        problems, whole = [], dict(self._outer_model.nested)
+        for host, inner in self.inner.items():
+            try:
+                whole[host] = replace(whole[host], services=tuple(inner.model().services))
+            except ScenarioError as error:
+                problems += error.problems
+        if problems:
+            raise ScenarioError(list(dict.fromkeys(problems)))
+        return replace(self._outer_model, nested=whole)
 
     @cached_property
     def _images(self) -> Images:
@@ -139,6 +225,8 @@ class ComposeProject:
             if not self.publish:
                 service.pop("ports", None)
                 service.pop("container_name", None)
+        if self._model.nested and not keep_build:
+            self._add_nested(document, labels)
         for part in ("networks", "volumes"):
             for name, entry in (document.get(part) or {}).items():
                 if not (entry or {}).get("external"):
@@ -150,8 +238,21 @@ class ComposeProject:
             document["volumes"][name] |= {"driver": "local", "driver_opts": {"type": "ext4", "device": device}}
         return json.dumps(document)
 
-    def _compose(self, document: str, limit: float, on_line: Say = lambda _: None) -> Compose:
-        return Compose(self.folder, project=self.name, document=lambda: document, limit=limit, on_line=on_line)
+    def _add_nested(self, document: dict[str, Any], labels: Mapping[str, str]) -> None:
+        """Write the nested hosts into the document. `down` may come before `build`: it needs their names only."""
+        volumes = document.setdefault("volumes", {})
+        store = self._store or "shaketable-images"
+        volumes[store] = {"name": store, "external": True}
+        for host, entry in self._model.nested.items():
+            image = self._nested_images.get(entry.version, nested.VERSIONS[0])
+            service = nested.service(host, entry, image=image, network=self.network(), store=store)
+            document["services"][host] = {**service, "labels": {**service["labels"], **labels}}
+            volumes.setdefault(nested.data_volume(host), {})
+
+    def _compose(self, document: str, limit: float, on_line: Say = lambda _: None, *, address: str = "") -> Compose:
+        return Compose(
+            self.folder, project=self.name, document=lambda: document, limit=limit, on_line=on_line, address=address
+        )
 
     def _topology_error(self, state: str, failed: ComposeFailedError) -> TopologyError | EngineError:
         words = failed.finished.last(8)

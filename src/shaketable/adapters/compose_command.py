@@ -65,6 +65,8 @@ class Compose(DockerCompose):
     limit: float = 180.0
     on_line: Say = lambda _: None
     wait: bool = False
+    address: str = ""
+    """The engine's, if it is not the one that DOCKER_HOST or the context names."""
 
     @cached_property
     def compose_command_property(self) -> list[str]:
@@ -86,7 +88,10 @@ class Compose(DockerCompose):
 
     def _run_command(self, cmd: str | list[str], context: str | None = None) -> subprocess.CompletedProcess[bytes]:
         words = cmd.split() if isinstance(cmd, str) else cmd
-        done = command.run(words, limit=self.limit, stdin=self.document(), on_line=self.on_line)
+        environment = {"DOCKER_HOST": self.address} if self.address else None
+        done = command.run(
+            words, limit=self.limit, stdin=self.document(), environment=environment, on_line=self.on_line
+        )
         if not done.ok:
             raise ComposeFailedError(words[len(self.compose_command_property)], done)
         return subprocess.CompletedProcess(words, 0, done.stdout.encode(), "\n".join(done.errors).encode())

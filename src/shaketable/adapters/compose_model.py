@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from shaketable.adapters.compose_source import ComposeSource, nearest
+from shaketable.adapters.nested import Nested, check_nested, data_volume, read_nested
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.units import parse_size
 from shaketable.ports import Places
 
 EXTENSION = "x-shaketable"
-_KEYS = ["hosts", "volumes"]
+_KEYS = ["hosts", "nested", "volumes"]
 _SMALLEST, _LARGEST = 8 << 20, 64 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -56,29 +57,37 @@ class ComposeModel:
     hosts: Mapping[str, tuple[str, ...]]
     volumes: Mapping[str, int] = field(default_factory=dict)
     """Volumes that are to be disks of their own, and their sizes in bytes."""
+    nested: Mapping[str, Nested] = field(default_factory=dict)
+    """Hosts with an engine of their own, by name; each is one of `hosts`, with itself as its only container."""
 
     @property
     def places(self) -> Places:
-        """The hosts, and every container that is in none of them, grouped by network namespace."""
+        """The hosts, and every container that is in none of them, grouped by network namespace.
+
+        What runs in a nested host is called `host/service`, and is named only.
+        """
         grouped = {service for members in self.hosts.values() for service in members}
         rest = {name: service for name, service in self.services.items() if name not in grouped}
         others = {n: m for n, m in _by_namespace(rest).items() if n not in self.hosts}
-        return Places(self.hosts, others)
+        inside = [f"{host}/{service}" for host, nested in self.nested.items() for service in nested.services]
+        return Places(self.hosts, {**others, **{name: (name,) for name in inside}})
 
 
 def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> ComposeModel:
     """Read what `docker compose config --format json` gave. Raises ScenarioError with every problem of our own keys."""
     services = {name: _service(name, entry) for name, entry in (resolved.get("services") or {}).items()}
     problems = list(_check_extension(resolved, services, source)) if EXTENSION in resolved else []
-    if not services:
-        problems.append(source.problem("there are no services", "services"))
     if problems:
         raise ScenarioError(problems)
     ours = resolved.get(EXTENSION) or {}
+    nested = read_nested(ours.get("nested") or {})
+    if not services and not nested:
+        raise ScenarioError([source.problem("there are no services", "services")])
     declared = ours.get("hosts")
     volumes = {name: int(parse_size(size)) for name, size in (ours.get("volumes") or {}).items()}
     hosts = {name: tuple(members) for name, members in declared.items()} if declared else _by_namespace(services)
-    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes)
+    hosts |= {name: (name,) for name in nested}
+    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes, nested)
 
 
 def _service(name: str, entry: Mapping[str, Any]) -> Service:
@@ -132,15 +141,19 @@ def _check_extension(
 ) -> Iterator[Problem]:
     value = resolved[EXTENSION]
     if not isinstance(value, Mapping):
-        yield source.problem(f"{EXTENSION} must be a mapping with the keys {' and '.join(_KEYS)}", EXTENSION)
+        yield source.problem(f"{EXTENSION} must be a mapping with the keys {', '.join(_KEYS)}", EXTENSION)
         return
     for key in value:
         if key not in _KEYS:
             yield source.problem(f"{EXTENSION}: unknown key {key!r}{nearest(key, _KEYS)}", EXTENSION, key)
     if "hosts" in value:
         yield from _check_hosts(value["hosts"], services, source)
+    if "nested" in value:
+        yield from check_nested(value["nested"], {*services, *(value.get("hosts") or {})}, source)
     if "volumes" in value:
-        yield from _check_volumes(value["volumes"], resolved.get("volumes") or {}, source)
+        nested = value.get("nested")
+        engines: dict[str, Any] = {data_volume(host): {} for host in nested} if isinstance(nested, Mapping) else {}
+        yield from _check_volumes(value["volumes"], {**(resolved.get("volumes") or {}), **engines}, source)
 
 
 def _check_volumes(wanted: object, declared: Mapping[str, Any], source: ComposeSource) -> Iterator[Problem]:

@@ -52,6 +52,10 @@ class ContainerFacts:
     """Whether the engine heard of its end for want of memory."""
     restarts: int = 0
     """How often the engine has started it again by itself."""
+    within: int = 0
+    """Pid of the nested host whose engine it is of, 0 for one of the engine itself; `pid` is then as seen in there."""
+    published: tuple[int, ...] = ()
+    """Ports of its host under which others reach it."""
 
 
 def _translated(
@@ -83,11 +87,14 @@ def _short(error: BaseException) -> str:
 
 
 class DockerEngine:
-    """A connection to the engine that DOCKER_HOST, or else the default socket, names."""
+    """A connection to the engine at `address`, or that DOCKER_HOST, or else the default socket, names."""
 
-    def __init__(self) -> None:
+    def __init__(self, address: str = "") -> None:
         try:
-            self._client = docker.from_env(timeout=60, max_pool_size=32)
+            if address:
+                self._client = docker.DockerClient(base_url=address, version="auto", timeout=60)
+            else:
+                self._client = docker.from_env(timeout=60, max_pool_size=32)
         except (DockerException, requests.RequestException, OSError, ValueError) as error:
             raise EngineError(f"the Docker engine does not answer: {_short(error)}", hint=_HINT) from error
         self._api = self._client.api
@@ -310,7 +317,14 @@ def _facts(raw: Mapping[str, Any]) -> ContainerFacts:
         labels=config.get("Labels") or {},
         oom_killed=bool(state.get("OOMKilled")),
         restarts=int(raw.get("RestartCount") or 0),
+        published=_published(raw),
     )
+
+
+def _published(raw: Mapping[str, Any]) -> tuple[int, ...]:
+    ports = (raw.get("NetworkSettings") or {}).get("Ports") or {}
+    found = {int(b["HostPort"]) for name, bound in ports.items() if name.endswith("/tcp") for b in bound or ()}
+    return tuple(sorted(found))
 
 
 @contextlib.contextmanager

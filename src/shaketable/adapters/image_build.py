@@ -72,11 +72,13 @@ def build_image(
     *,
     labels: Mapping[str, str],
     network: str = "default",
+    args: Mapping[str, str] | None = None,
 ) -> None:
     """Build `files` (with a `Dockerfile` among them) as `tag`. Raises EngineError with the last lines printed."""
     news, last = News(say, tag.partition(":")[0], r"Step \d+/\d+ "), [""]
     context = io.BytesIO(context_tar(files))
     options: dict[str, Any] = {"custom_context": True, "encoding": "gzip", "rm": True, "forcerm": True, "decode": True}
+    options["buildargs"] = dict(args or {})
     events = client.api.build(fileobj=context, tag=tag, labels=dict(labels), network_mode=network, **options)
     for event in events:
         if "error" in event:
