@@ -36,6 +36,7 @@ _ENDS_BADLY = {"SIGKILL", "KILL", "9"}
 """Signals that no program can answer with a clean end."""
 _WORD = re.compile(r"(?P<name>[^@]*?)(?::(?P<tag>[^:/@]+))?(?:@(?P<digest>.+))?")
 _MOVING = "latest"
+_OURS = "under its name in x-shaketable.nested"
 
 
 def audit_findings(topology: AuditedTopology) -> tuple[AuditFinding, ...]:
@@ -88,7 +89,7 @@ def live_restore(engine: AuditedEngine) -> Iterator[AuditFinding]:
     has = "has an engine without" if engine.nested else "has no"
     text = f"{has} live-restore: its containers stop whenever it does, for an upgrade too"
     daemon = '"live-restore": true in /etc/docker/daemon.json'
-    mend = f"x-shaketable.nested.{engine.name}: daemon: {{live-restore: true}}; on the machine {daemon}"
+    mend = f"daemon: {{live-restore: true}} {_OURS}; on the machine: {daemon}"
     yield AuditFinding("live-restore", engine.name, engine.live_restore.at, text, mend if engine.nested else daemon)
 
 
@@ -97,7 +98,7 @@ def held_packages(engine: AuditedEngine) -> Iterator[AuditFinding]:
     if engine.hold is None or engine.hold.value:
         return
     text = "has an engine that may be upgraded by itself: its packages are not held"
-    mend = f"x-shaketable.nested.{engine.name}: hold: true; on the machine: apt-mark hold docker.io containerd"
+    mend = f"hold: true {_OURS}; on the machine: apt-mark hold docker.io containerd"
     yield AuditFinding("held-packages", engine.name, engine.hold.at, text, mend)
 
 
@@ -126,7 +127,7 @@ def pinned_engine(engine: AuditedEngine) -> Iterator[AuditFinding]:
     if engine.version is None or engine.version.value not in {"", _MOVING}:
         return
     text = "does not say which version its engine is"
-    mend = f'x-shaketable.nested.{engine.name}: engine: "26.1"'
+    mend = f'engine: "26.1" {_OURS}'
     yield AuditFinding("pinned-versions", engine.name, engine.version.at, text, mend)
 
 
