@@ -38,6 +38,8 @@ def shaketable(*words: str, **environment: str) -> subprocess.CompletedProcess[s
         (["report", "/nowhere"], 2, "is not the folder of a run"),
         (["replay", "/nowhere"], 2, "is not the folder of a run"),
         (["up", "/nowhere"], 2, "there is no folder /nowhere"),
+        (["audit", "/nowhere"], 2, "/nowhere/compose.yaml:1:1: does not exist: there is no folder /nowhere"),
+        (["audit", "compose/ledger", "--rule", "limit"], 2, "did you mean 'limits'?"),
         (["frobnicate"], 2, "No such command"),
     ],
 )
@@ -74,7 +76,7 @@ def test_every_mistake_at_once(tmp_path: Path) -> None:
 
 def test_help_and_lists_need_no_engine(tmp_path: Path) -> None:
     """Whoever has no engine yet can still read what there is."""
-    for words in (["--help"], ["faults"], ["schema"], ["run", "--help"]):
+    for words in (["--help"], ["faults"], ["schema"], ["run", "--help"], ["audit", "--help"]):
         done = shaketable(*words, DOCKER_HOST=f"unix://{tmp_path}/no.sock")
         assert done.returncode == 0, done.stderr
         assert done.stdout

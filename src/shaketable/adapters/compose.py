@@ -18,7 +18,7 @@ from shaketable.adapters import nested
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_build import Images, ensure_bases, name_images
 from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_version
-from shaketable.adapters.compose_config import read_whole, resolve
+from shaketable.adapters.compose_config import HOST_VARIABLE, read_whole, resolve
 from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model
 from shaketable.adapters.compose_source import ComposeSource
 from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL
@@ -33,8 +33,6 @@ __all__ = ["ComposeProject", "compose_version"]
 _BUILD_LIMIT = 1800.0
 _UP_LIMIT = 180.0
 _DOWN_LIMIT = 90.0
-_HOST_VARIABLE = "SHAKETABLE_HOST"
-"""What the compose files of a nested host's inner project may use: the host's name."""
 
 
 class ComposeProject:
@@ -71,6 +69,10 @@ class ComposeProject:
     def model(self) -> ComposeModel:
         """Read the topology. Raises ScenarioError with every problem in the files, EngineError without a compose v2."""
         return self._model
+
+    def written(self) -> tuple[Mapping[str, Any], ComposeSource]:
+        """Give what compose makes of the files, and the files as they were written. Raises as `model`, of these alone."""
+        return self._resolved, self._source
 
     def build(self, say: Say) -> None:
         """Get or build every image that is not on the engine yet. Raises EngineError, TopologyError."""
@@ -176,7 +178,7 @@ class ComposeProject:
     @cached_property
     def _resolved(self) -> dict[str, Any]:
         """What compose makes of the files."""
-        environment = {_HOST_VARIABLE: self.host} if self.host else None
+        environment = {HOST_VARIABLE: self.host} if self.host else None
         document = resolve(self.folder, self.files, self.name, self._source, environment)
         if "nested" in (document.get(EXTENSION) or {}):
             networks = document.setdefault("networks", {})

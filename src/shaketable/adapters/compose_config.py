@@ -12,6 +12,8 @@ from shaketable.adapters.compose_command import compose_command
 from shaketable.adapters.compose_source import ComposeSource, blame, read_source, unresolved
 from shaketable.model.errors import EngineError, ScenarioError
 
+HOST_VARIABLE: Final = "SHAKETABLE_HOST"
+"""What the compose files of a nested host's inner project may use: the host's name."""
 _LIMIT: Final = 30.0
 
 

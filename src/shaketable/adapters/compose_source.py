@@ -28,6 +28,15 @@ class SourceFile:
     text: str
     root: yaml.Node | None
 
+    def place(self, *path: str) -> tuple[int, int] | None:
+        """Line and column of the key at the end of `path`, from 1; None if the file has none."""
+        mark = _mark(self.root, path)
+        return (mark.line + 1, mark.column + 1) if mark else None
+
+    def node(self, *path: str) -> yaml.Node | None:
+        """What stands at `path`."""
+        return _find(self.root, path)
+
 
 @dataclass(frozen=True, slots=True)
 class ComposeSource:

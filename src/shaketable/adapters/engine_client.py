@@ -55,6 +55,20 @@ def reach(address: str = "") -> Reached:
         client.close()
 
 
+def live_restore() -> bool | None:
+    """Ask the engine whether it leaves its containers running when it stops; None if it does not answer."""
+    try:
+        client = docker.from_env(timeout=_ANSWER_LIMIT)
+    except _FAILURES:
+        return None
+    try:
+        return bool(client.info().get("LiveRestoreEnabled"))
+    except _FAILURES:
+        return None
+    finally:
+        client.close()
+
+
 def why(error: BaseException) -> str:
     """Say in a few words what went wrong under the layers of wrapping."""
     text = str(error)

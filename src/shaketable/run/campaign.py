@@ -8,18 +8,21 @@ import queue
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from shaketable.adapters.audit import audited_topology
 from shaketable.adapters.compose import ComposeProject, compose_version
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.images import ensure_tools_image
 from shaketable.adapters.store import RunStore
+from shaketable.checks.audit import audit_findings
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import CATALOGUE, FaultKind
+from shaketable.model.audit import AuditFinding
 from shaketable.model.errors import ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import EngineFacts, Requested, Result, Trial
@@ -123,6 +126,8 @@ class Campaign:
         self._errors: list[ShakeError] = []
         self._trials: dict[tuple[str, str], list[Trial]] = {}
         self._histories: list[TrialHistory] = []
+        self._audits: dict[tuple[str, str], tuple[AuditFinding, ...]] = {}
+        """By scenario and variant: what was found in its configuration, where an expectation is about that."""
 
     def run(self) -> Finished:
         """Everything. Raises ScenarioError, EngineError, TopologyError, UsageError; nothing is left behind then."""
@@ -194,8 +199,11 @@ class Campaign:
         found: dict[str, Places] = {}
         problems = []
         for variant in self._variants(loaded):
-            found[variant] = self._project(loaded, variant, 0).model().places
+            project = self._project(loaded, variant, 0)
+            found[variant] = project.model().places
             problems += check_targets(loaded, found[variant])
+            if any(expectation.kind == "audit" for expectation in loaded.scenario.expectations):
+                self._audits[loaded.scenario.name, variant] = audit_findings(audited_topology(project))
         if problems:
             raise ScenarioError(sorted(set(problems)))
         return found
@@ -245,7 +253,7 @@ class Campaign:
                     with shift.starting:
                         lane.start(self.progress.say)
                 history = TrialRunner(lane, work, places, self.stop, self.catalogue).run()
-                self._keep(lane, history)
+                self._keep(lane, replace(history, audit=self._audits.get((work.scenario, work.variant))))
                 if (history.broke or history.recovered is None) and not self.stop.is_set():
                     lane.stop()
         except ShakeError as error:

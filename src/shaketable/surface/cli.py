@@ -293,6 +293,31 @@ def conform(kind: tuple[str, ...], *, as_json: bool) -> None:
 
 
 @cli.command()
+@click.argument("topology", type=click.Path(path_type=Path))
+@click.option(
+    "--file", "files", multiple=True, metavar="FILE", help="A compose file of the folder, as variants name them."
+)
+@click.option("--rule", "rules", multiple=True, metavar="RULE", help="Only this rule.")
+@click.option("--except", "without", multiple=True, metavar="RULE", help="Without this rule.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON on stdout.")
+def audit(
+    topology: Path, *, files: tuple[str, ...], rules: tuple[str, ...], without: tuple[str, ...], as_json: bool
+) -> None:
+    """What in a topology would not survive a restart of its engine, and what else to object to. Starts nothing.
+
+    TOPOLOGY is a folder with a compose file, or a compose file. Exit 0 when nothing is found, 1 with findings.
+    """
+    import shaketable.surface.audit as audits  # noqa: PLC0415
+
+    audited = audits.audit(topology, files, rules, without)
+    if as_json:
+        click.echo(json.dumps(audits.audit_json(audited), indent=1))
+    else:
+        audits.show_audit(audited, _console())
+    raise SystemExit(int(Exit.FAIL if audited.findings else Exit.PASS))
+
+
+@cli.command()
 def schema() -> None:
     """The JSON Schema of a scenario file, for editors."""
     from shaketable.run.loader import scenario_schema  # noqa: PLC0415
