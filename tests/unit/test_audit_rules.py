@@ -107,6 +107,13 @@ def test_limits(memory: bool, pids: bool, words: str, place: Place) -> None:
     assert (finding.rule, finding.text.removeprefix("has "), finding.at) == ("limits", words, place)
 
 
+def test_limits_are_mended_in_their_own_form() -> None:
+    """Compose refuses `pids_limit` beside limits of `deploy`, so what to write is what it takes."""
+    (plain,), (deployed,) = found(pids=at(False)), found(pids=at(False), deployed=True)
+    assert plain.mend.startswith("pids_limit: 200, ")
+    assert deployed.mend.startswith("pids: 200 in deploy.resources.limits, ")
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [

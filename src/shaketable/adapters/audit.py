@@ -125,6 +125,7 @@ class _Reading:
                 built=made is not None,
                 stop_signal=str(entry.get("stop_signal") or ""),
                 job=name in jobs,
+                deployed=bool(_deployed(entry)),
                 live_restore=live_restore,
             )
 
@@ -143,8 +144,7 @@ class _Reading:
         return awaited | declared
 
     def _limit(self, name: str, entry: Mapping[str, Any], key: str, resource: str) -> Setting[bool]:
-        limits = ((entry.get("deploy") or {}).get("resources") or {}).get("limits") or {}
-        limited = any(float(value or 0) > 0 for value in (entry.get(key), limits.get(resource)))
+        limited = any(float(value or 0) > 0 for value in (entry.get(key), _deployed(entry).get(resource)))
         return Setting(limited, self.places.setting(name, [key], ["deploy", "resources", "limits", resource]))
 
     def _build(self, service: Service) -> _Made:
@@ -178,6 +178,11 @@ def _restart(entry: Mapping[str, Any]) -> str:
     said = str((policy or {}).get("condition") or "") if policy is not None else str(entry.get("restart") or "")
     name = said.partition(":")[0]
     return _POLICIES.get(name, name)
+
+
+def _deployed(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Limits in a swarm's form."""
+    return ((entry.get("deploy") or {}).get("resources") or {}).get("limits") or {}
 
 
 def _health(check: Mapping[str, Any] | None) -> Health:

@@ -25,7 +25,6 @@ from shaketable.model.audit import (
     AuditedTopology,
     AuditFinding,
     AuditRule,
-    Setting,
     Survival,
 )
 from shaketable.model.history import TrialHistory
@@ -133,15 +132,17 @@ def pinned_engine(engine: AuditedEngine) -> Iterator[AuditFinding]:
 
 def limits(service: AuditedService) -> Iterator[AuditFinding]:
     """A service can use up neither its machine's memory nor its processes."""
-    missing: list[tuple[str, str, Setting[bool]]] = [
-        ("memory", "mem_limit: 256m", service.memory),
-        ("processes", "pids_limit: 200", service.pids),
+    forms = ("memory: 256M", "pids: 200") if service.deployed else ("mem_limit: 256m", "pids_limit: 200")
+    missing = [
+        (what, form, setting.at)
+        for what, form, setting in zip(("memory", "processes"), forms, (service.memory, service.pids), strict=True)
+        if not setting.value
     ]
-    missing = [one for one in missing if not one[2].value]
     if missing:
         text = f"has no limit of {' or of '.join(what for what, _, _ in missing)}"
-        mend = f"{' and '.join(write for _, write, _ in missing)}, or what it needs at its worst and some more"
-        yield AuditFinding("limits", service.name, missing[0][2].at, text, mend)
+        place = " in deploy.resources.limits" if service.deployed else ""
+        mend = f"{' and '.join(form for _, form, _ in missing)}{place}, or what it needs at its worst and some more"
+        yield AuditFinding("limits", service.name, missing[0][2], text, mend)
 
 
 def health_check(service: AuditedService) -> Iterator[AuditFinding]:

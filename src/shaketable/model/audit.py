@@ -62,6 +62,8 @@ class AuditedService:
     """As the compose files say; empty if they do not."""
     job: bool = False
     """It is meant to end: another service waits for it to complete."""
+    deployed: bool = False
+    """Its limits are those of `deploy`; compose refuses both forms beside each other."""
     live_restore: bool = False
     """Whether its engine is known to have live-restore."""
 
