@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shaketable.checks.statistics import at_most, clean_trials_needed, interval, poisson_at_most, quantile
+from shaketable.checks.statistics import (
+    at_least_share,
+    at_most,
+    at_most_share,
+    clean_trials_needed,
+    interval,
+    poisson_at_most,
+    quantile,
+)
 
 
 @pytest.mark.parametrize(
@@ -42,6 +50,24 @@ def test_coverage(n: int, p: float) -> None:
         math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in range(n + 1) if interval(k, n)[0] <= p <= interval(k, n)[1]
     )
     assert covered >= 0.95 - 1e-9
+
+
+@given(st.integers(1, 25), st.floats(0.001, 0.999), st.floats(0.0001, 0.3))
+def test_one_sided_bounds_err_no_more_often_than_they_say(n: int, p: float, error: float) -> None:
+    """Whatever the true probability, each bound is on its wrong side in at most a share `error` of all trials."""
+
+    def chance(wrong: list[int]) -> float:
+        return math.fsum(math.comb(n, k) * p**k * (1 - p) ** (n - k) for k in wrong)
+
+    assert chance([k for k in range(n + 1) if at_most_share(k, n, error) < p]) <= error + 1e-9
+    assert chance([k for k in range(n + 1) if at_least_share(k, n, error) > p]) <= error + 1e-9
+
+
+def test_one_sided_bounds_of_all_and_of_none() -> None:
+    """All failed leaves no upper bound, and nothing seen leaves neither."""
+    assert at_most_share(12, 12, 0.001) == 1.0
+    assert at_least_share(12, 12, 0.001) == pytest.approx(0.001 ** (1 / 12))
+    assert (at_least_share(0, 0, 0.001), at_most_share(0, 0, 0.001)) == (0.0, 1.0)
 
 
 @given(st.integers(1, 400), st.data())

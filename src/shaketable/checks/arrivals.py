@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 from shaketable.checks.findings import finding, names
 from shaketable.checks.listed import belongs
 from shaketable.checks.statistics import quantile
@@ -44,21 +46,41 @@ def not_called(e: NotCalled, history: TrialHistory, fault: FaultRecord, _: Scena
     )
 
 
-def _window(history: TrialHistory, fault: FaultRecord, except_first: float) -> list[Request]:
+def since_fault(history: TrialHistory, fault: FaultRecord, except_first: float = 0.0) -> list[Request]:
+    """Arrivals that were due from so many seconds after the fault's effect until the system was steady again."""
     start = fault.injected + except_first
     end = history.recovered if history.recovered is not None else history.ended
     return [r for r in history.requests if start <= r.scheduled <= max(end, start)]
 
 
+def chosen(requests: Sequence[Request], wanted: Sequence[str], cohort: Mapping[str, str]) -> list[Request]:
+    """Those with one of these names (any, if there are none) whose user was of this cohort."""
+    return [
+        r for r in requests if (not wanted or r.name in wanted) and (not cohort or cohort.items() <= r.labels.items())
+    ]
+
+
+def _window(e: Availability | Latency, history: TrialHistory, fault: FaultRecord) -> tuple[list[Request], str, str]:
+    """The arrivals that count, whose they are in words, and why nothing can be said of them; empty if something can."""
+    window = chosen(since_fault(history, fault, e.except_first), e.requests, e.cohort)
+    by = f" by {', '.join(f'{key}={value}' for key, value in sorted(e.cohort.items()))}" if e.cohort else ""
+    whose = f"{f' of {names(e.requests)}' if e.requests else ''}{by}"
+    seen = {r.name for r in window}
+    if window and (missing := [name for name in e.requests if name not in seen]):
+        return window, whose, f"no arrival of {names(missing)}{by} fell into the window"
+    return window, whose, "" if window else f"no arrival{whose} fell into the window"
+
+
 def availability(e: Availability, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
     """The share of arrivals that succeeded."""
-    window = _window(history, fault, e.except_first)
-    if not window:
-        return finding(e, "unknown", "no arrival fell into the window", None, e.at_least, unit="share")
+    window, whose, unseen = _window(e, history, fault)
+    if unseen:
+        return finding(e, "unknown", unseen, None, e.at_least, unit="share")
     bad = [r for r in window if not r.ok]
     share = 1 - len(bad) / len(window)
     because = (
-        f"{len(window) - len(bad)} of {len(window)} arrivals succeeded ({share:.1%}, at least {e.at_least:.3g} asked)"
+        f"{len(window) - len(bad)} of {len(window)} arrivals{whose} succeeded"
+        f" ({share:.1%}, at least {e.at_least:.3g} asked)"
     )
     if bad:
         because += f"; the first to fail: {bad[0].error or f'status {bad[0].status}'} after {show(bad[0].latency)}"
@@ -67,10 +89,11 @@ def availability(e: Availability, history: TrialHistory, fault: FaultRecord, _: 
 
 def latency(e: Latency, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
     """A quantile of the latency, failed arrivals included, from the scheduled start."""
-    window = _window(history, fault, e.except_first)
-    if not window:
-        return finding(e, "unknown", "no arrival fell into the window", None, e.at_most)
+    window, whose, unseen = _window(e, history, fault)
+    if unseen:
+        return finding(e, "unknown", unseen, None, e.at_most)
     value = quantile([r.latency for r in window], e.quantile)
     slow = sum(r.latency > e.at_most for r in window)
-    because = f"p{e.quantile * 100:g} of {len(window)} arrivals was {show(value)} (limit {show(e.at_most)}), {slow} were slower"
+    what = f"p{e.quantile * 100:g} of {len(window)} arrivals{whose}"
+    because = f"{what} was {show(value)} (limit {show(e.at_most)}), {slow} were slower"
     return finding(e, "pass" if value <= e.at_most else "fail", because, value, e.at_most)

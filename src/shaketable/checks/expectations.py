@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from shaketable.checks.alerts import appears
+from shaketable.checks.alerts import alerted, appears, quiet
 from shaketable.checks.arrivals import availability, latency, not_called
 from shaketable.checks.audit import audited
+from shaketable.checks.cohorts import cohorts_alike
 from shaketable.checks.findings import finding
+from shaketable.checks.functions_recover import functions_recover
 from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
+from shaketable.checks.running import runs_again
 from shaketable.checks.writes import writes_kept
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
@@ -25,6 +28,11 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "appears": appears,
     "recovers": recovers,
     "writes-kept": writes_kept,
+    "runs-again": runs_again,
+    "functions-recover": functions_recover,
+    "cohorts-alike": cohorts_alike,
+    "alerted": alerted,
+    "quiet": quiet,
 }
 """By kind: a function of the expectation, the history, the record of the fault it is about, and the scenario."""
 

@@ -6,7 +6,7 @@ An arrival counts when it was due, not when it ended: that is when somebody want
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -117,14 +117,10 @@ def degraded(
     """
     if anchor is None:
         anchor = min((fault.injected for fault in history.faults), default=history.began)
-    windows: dict[int, list[Request]] = {}
-    for request in mine:
-        windows.setdefault(math.floor((request.scheduled - anchor) / width), []).append(request)
     spells: list[Spell] = []
     run: list[Request] = []
     began = 0.0
-    for number, window in sorted(windows.items()):
-        start = anchor + number * width
+    for start, window in windows(mine, width, anchor):
         if bad(window):
             began = began if run else max(start, history.began)
             run += window
@@ -134,6 +130,15 @@ def degraded(
     if run:
         spells.append(_spell(began, history.ended, run))
     return tuple(spells)
+
+
+def windows(mine: Iterable[Request], width: float, anchor: float) -> Iterator[tuple[float, list[Request]]]:
+    """Arrivals by window, with the moment at which it begins, in time order; windows without any are left out."""
+    found: dict[int, list[Request]] = {}
+    for request in mine:
+        found.setdefault(math.floor((request.scheduled - anchor) / width), []).append(request)
+    for number in sorted(found):
+        yield anchor + number * width, found[number]
 
 
 def _spell(start: float, end: float, arrivals: Sequence[Request]) -> Spell:

@@ -52,9 +52,17 @@ def interval(failed: int, valid: int, confidence: float = 0.95) -> tuple[float, 
     if valid == 0:
         return 0.0, 1.0
     tail = (1 - confidence) / 2
-    upper = 1.0 if failed == valid else _solve(valid, failed, tail)
-    lower = 0.0 if failed == 0 else 1 - _solve(valid, valid - failed, tail)
-    return lower, upper
+    return at_least_share(failed, valid, tail), at_most_share(failed, valid, tail)
+
+
+def at_most_share(failed: int, valid: int, error: float) -> float:
+    """The exact one-sided upper bound of a failure probability: it is higher with a chance of at most `error`."""
+    return 1.0 if failed >= valid else _solve(valid, failed, error)
+
+
+def at_least_share(failed: int, valid: int, error: float) -> float:
+    """The exact one-sided lower bound of a failure probability: it is lower with a chance of at most `error`."""
+    return 0.0 if failed <= 0 else 1 - _solve(valid, valid - failed, error)
 
 
 def clean_trials_needed(probability: float, confidence: float = 0.95) -> int:
