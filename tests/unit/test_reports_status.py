@@ -13,7 +13,7 @@ from report_inbox_sample import history, scenario
 from shaketable.checks.functions import Function, Level, Spell, functions
 from shaketable.model.history import Look, Request, TrialHistory
 from shaketable.model.scenario import Alerted, Quiet
-from shaketable.reports.cohorts import Cohort, compared
+from shaketable.reports.cohorts import CohortRow, compared
 from shaketable.reports.html_axis import Scale
 from shaketable.reports.html_status import FAILING, SLOW, status
 from shaketable.reports.html_strip import strip
@@ -158,15 +158,28 @@ def test_an_alert_before_the_fault_is_a_false_alarm() -> None:
     """It fired while nothing was wrong, and is marked in words and in the drawing."""
     trial = with_looks(INCIDENT, "alerts", (-8, ()), (-2, ("Slow",)), (-1, ()), (3, ("Slow",)), holder="pager")
     (found,) = alerts(trial, scenario())
-    assert found.alerts == (Alert("Slow", ((T0 - 2, T0 - 1), (T0 + 3, trial.ended)), early=True),)
+    spans = ((T0 - 2, T0 - 1), (T0 + 3, trial.ended))
+    assert found.alerts == (Alert("Slow", spans, early=True, asked=False),)
     line = told(trial)["alerts"]
     assert line.bad
     assert "came 2 s before the fault, a false alarm, 2 times in all, still firing when the trial ended" in line.text
+    assert line.text.endswith("; none of them is the one that was asked for")
     lane = status(trial, scenario(), (), Scale(T0))["alerts"][0]
     assert lane["rows"] == [
         {"text": "Slow", "early": True, "spans": [(-2000, -1000), (3000, round((trial.ended - T0) * 1000))]}
     ]
     assert lane["deadline"] == (10000, "limit 10 s")
+
+
+def test_an_alert_left_over_from_before_steady_state_is_no_false_alarm() -> None:
+    """What was wrong before the system was steady may still be told then; it is over before the fault."""
+    trial = with_looks(INCIDENT, "alerts", (-8, ("old",)), (-4.9, ()), (3, ("Down host-3",)), holder="pager")
+    (found,) = alerts(trial, scenario())
+    assert [(alert.text, alert.early, alert.asked) for alert in found.alerts] == [
+        ("old", False, False),
+        ("Down host-3", False, True),
+    ]
+    assert not told(trial)["alerts"].bad
 
 
 def test_lists_are_alerts_only_where_an_expectation_says_so() -> None:
@@ -240,8 +253,12 @@ def test_cohorts_are_counted_in_the_window_that_is_judged() -> None:
         ),
     )
     (found,) = compared(trial, scenario())
-    assert found.cohorts == (Cohort("2.0, free", 10, 5), Cohort("-, -", 1, 0), Cohort("1.9, free", 30, 0))
-    assert (found.all, found.all.percent) == (Cohort("all", 41, 5), "12.2 %")
+    assert found.cohorts == (
+        CohortRow("2.0, free", 10, 5),
+        CohortRow("1.9, free", 30, 0),
+        CohortRow("of no cohort", 1, 0),
+    )
+    assert (found.all, found.all.percent) == (CohortRow("all", 41, 5), "12.2 %")
 
 
 def test_no_name_ends_the_script_it_is_in() -> None:

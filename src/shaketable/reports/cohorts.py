@@ -2,66 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from shaketable.model.history import Request, TrialHistory
+from shaketable.checks.arrivals import chosen, since_fault
+from shaketable.checks.cohorts import cohorts
+from shaketable.model.history import TrialHistory
 from shaketable.model.scenario import CohortsAlike, Scenario
 from shaketable.model.units import show_share
 from shaketable.reports.digest import one_line
 
 
 @dataclass(frozen=True, slots=True)
-class Cohort:
-    """One cohort's arrivals after the fault; `share` of them failed, 0..1."""
+class CohortRow:
+    """One cohort's arrivals after the fault."""
 
     name: str
+    """The values that make it, as `2.0, fresh`."""
     arrivals: int
     failed: int
 
     @property
     def share(self) -> float:
-        """Share of the arrivals that failed."""
+        """Share of the arrivals that failed, 0..1."""
         return self.failed / self.arrivals if self.arrivals else 0.0
 
     @property
     def percent(self) -> str:
         """The share in words."""
-        return show_share(round(self.share, 4)) if self.arrivals else "-"
+        return show_share(round(self.share, 3)) if self.arrivals else "-"
 
 
 @dataclass(frozen=True, slots=True)
 class Compared:
-    """The cohorts that one expectation compares, the worst first, and all of their arrivals together."""
+    """The cohorts that one expectation compares, the worst first, and all arrivals in its window."""
 
     expectation: str
     by: tuple[str, ...]
-    cohorts: tuple[Cohort, ...]
-    all: Cohort
+    functions: tuple[str, ...]
+    """Only these were asked for; empty for all."""
+    cohorts: tuple[CohortRow, ...]
+    all: CohortRow
 
 
 def compared(history: TrialHistory, scenario: Scenario) -> Iterator[Compared]:
-    """Count by cohort for each expectation that compares cohorts, in the window in which it is judged."""
+    """Count by cohort for each expectation that compares cohorts, over the arrivals that it is judged by."""
     for e in scenario.expectations:
         if not isinstance(e, CohortsAlike) or (fault := history.fault(e.fault)) is None:
             continue
-        end = history.recovered if history.recovered is not None else history.ended
-        window = [
-            r
-            for r in history.requests
-            if fault.injected <= r.scheduled <= end and (not e.requests or r.name in e.requests)
-        ]
-        groups: dict[str, list[Request]] = {}
-        for request in window:
-            groups.setdefault(_name(request, e.by), []).append(request)
-        cohorts = sorted((_cohort(name, mine) for name, mine in groups.items()), key=lambda c: (-c.share, c.name))
-        yield Compared(e.id, tuple(map(one_line, e.by)), tuple(cohorts), _cohort("all", window))
+        window = chosen(since_fault(history, fault), e.requests, {})
+        rows = [CohortRow(_values(c.name), c.own.arrivals, c.own.failed) for c in cohorts(window, e.by)]
+        every = CohortRow("all", len(window), sum(not request.ok for request in window))
+        if rest := every.arrivals - sum(row.arrivals for row in rows):
+            rows.append(CohortRow("of no cohort", rest, every.failed - sum(row.failed for row in rows)))
+        rows.sort(key=lambda row: (-row.share, row.name))
+        by, functions = tuple(map(one_line, e.by)), tuple(map(one_line, e.requests))
+        yield Compared(e.id, by, functions, tuple(rows), every)
 
 
-def _name(request: Request, by: Sequence[str]) -> str:
-    """Name a cohort by its values: `2.0, fresh`; `-` where a user did not say."""
-    return one_line(", ".join(request.labels.get(label, "-") for label in by))
-
-
-def _cohort(name: str, mine: Sequence[Request]) -> Cohort:
-    return Cohort(name, len(mine), sum(not request.ok for request in mine))
+def _values(name: str) -> str:
+    """Write `app=2.0,plan=free` without its keys, which head the table."""
+    return one_line(", ".join(pair.partition("=")[2] for pair in name.split(",")))

@@ -18,6 +18,7 @@ from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
 from shaketable.reports.functions_by_cell import functions_found
+from shaketable.reports.html_audit import audit_views
 from shaketable.reports.html_matrix import matrices, render_matrix_svg
 from shaketable.reports.html_trials import GROUPS, anchor, chosen, trial_views
 from shaketable.reports.html_words import count, facts, show_moment, verdict_words
@@ -62,6 +63,7 @@ def report_html(result: Result, histories: Sequence[TrialHistory], scenarios: Ma
             matrices=matrices(
                 result, lambda part, trial: name if (name := anchor(part, trial)) in on_page else "", found
             ),
+            audits={name: audit_views(scenario, histories) for name, scenario in scenarios.items()},
             stories={name: scenario.story for name, scenario in scenarios.items()},
             trials=views,
             shows=_shown(histories, scenarios),

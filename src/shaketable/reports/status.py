@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shaketable.checks.listed import Copy, copies
@@ -34,11 +34,14 @@ class HostRun:
 
 @dataclass(frozen=True, slots=True)
 class Alert:
-    """One alert as its receiver listed it; `early` if it fired before any fault."""
+    """One alert as its receiver listed it."""
 
     text: str
     spans: tuple[tuple[float, float], ...]
     early: bool
+    """It fired while nothing was wrong, and an expectation forbids that."""
+    asked: bool
+    """It is one that an expectation asks for after the fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class AlertList:
     list: str
     alerts: tuple[Alert, ...]
     within: float | None
-    """Seconds after the fault, by which one must have been delivered; None where none is asked for."""
+    """Seconds after the fault, by which one that is asked for must have come; None where none is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,16 +142,41 @@ def _absences(copy: Copy, entries: set[str], history: TrialHistory) -> Iterator[
 
 def alerts(history: TrialHistory, scenario: Scenario) -> tuple[AlertList, ...]:
     """Gather every alert that a receiver listed, in the order in which they came."""
-    sent = min((fault.sent for fault in history.faults), default=math.inf)
     found = []
     for name in alert_lists(scenario):
-        limits = [e.within for e in scenario.expectations if isinstance(e, Alerted) and e.list == name]
+        claims = [e for e in scenario.expectations if isinstance(e, Alerted | Quiet) and e.list == name]
+        limits = [e.within for e in claims if isinstance(e, Alerted)]
         for copy in copies(history, name):
             listed = [(entry, _clipped(copy.listed(entry), history)) for entry in copy.entries()]
-            rows = [Alert(one_line(entry), spans, spans[0][0] < sent) for entry, spans in listed if spans]
+            rows = [_alert(entry, spans, claims, history, scenario) for entry, spans in listed if spans]
             rows.sort(key=lambda alert: (alert.spans[0], alert.text))
             found.append(AlertList(copy.holder, name, tuple(rows), min(limits, default=None)))
     return tuple(found)
+
+
+def _alert(
+    entry: str,
+    spans: tuple[tuple[float, float], ...],
+    claims: Sequence[Alerted | Quiet],
+    history: TrialHistory,
+    scenario: Scenario,
+) -> Alert:
+    about = [e for e in claims if any(text in entry for text in _texts(e, history))]
+    well = history.began if history.steady is None else max(history.began, history.steady - scenario.steady.hold)
+    sent = min((min(fault.sent, fault.injected) for fault in history.faults), default=-math.inf)
+    return Alert(
+        text=one_line(entry),
+        spans=spans,
+        early=bool(about) and any(start < sent and end > well for start, end in spans),
+        asked=any(isinstance(e, Alerted) for e in about),
+    )
+
+
+def _texts(e: Alerted | Quiet, history: TrialHistory) -> list[str]:
+    """List the texts an entry must have one of."""
+    fault = history.fault(e.fault)
+    targets = fault.targets if fault else history.targets
+    return [e.contains.replace("{target}", target) for target in targets] or [e.contains]
 
 
 def _clipped(spans: Iterable[tuple[float, float]], history: TrialHistory) -> tuple[tuple[float, float], ...]:

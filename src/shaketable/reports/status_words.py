@@ -11,7 +11,7 @@ from shaketable.model.history import TrialHistory
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration, show_share
 from shaketable.reports.digest import one_line
-from shaketable.reports.status import AlertList, Gauge, HostRun, alerts, first_effect, gauges, host_runs
+from shaketable.reports.status import Alert, AlertList, Gauge, HostRun, alerts, first_effect, gauges, host_runs
 
 _MOST_NAMED: Final = 4
 _AT_ONCE: Final = 0.05
@@ -121,22 +121,27 @@ def _moment(at: float, history: TrialHistory) -> str:
 
 def _alert_line(found: AlertList, history: TrialHistory) -> Line:
     """Say which alerts were delivered when; that none was is a sentence too."""
-    if not found.alerts:
-        wanted = found.within is not None and bool(history.faults)
-        return _line(found.list, "none was delivered", bad=wanted)
-    told = []
-    for alert in found.alerts[:_MOST_NAMED]:
-        again = f", {len(alert.spans)} times in all" if alert.spans[1:] else ""
-        end = alert.spans[-1][1]
-        ends = "still firing when the trial ended" if end >= history.ended else f"cleared {_moment(end, history)}"
-        early = ", a false alarm" if alert.early and history.faults else ""
-        told.append(f"“{alert.text}” came {_moment(alert.spans[0][0], history)}{early}{again}, {ends}")
-    more = f"; and {len(found.alerts) - _MOST_NAMED} more" if len(found.alerts) > _MOST_NAMED else ""
-    late = found.within is not None and all(
-        alert.spans[0][0] - first_effect(history) > found.within for alert in found.alerts
+    wanted = found.within is not None and bool(history.faults)
+    in_time = any(
+        alert.asked and start - first_effect(history) <= (found.within or 0.0) and not alert.early
+        for alert in found.alerts
+        for start, _ in alert.spans
     )
-    bad = bool(history.faults) and (late or any(alert.early for alert in found.alerts))
-    return _line(found.list, "; ".join(told) + more, bad=bad, mark="" if bad else "◆")
+    told = [_alert_words(alert, history) for alert in found.alerts[:_MOST_NAMED]]
+    if len(found.alerts) > _MOST_NAMED:
+        told.append(f"and {len(found.alerts) - _MOST_NAMED} more")
+    if wanted and found.alerts and not any(alert.asked for alert in found.alerts):
+        told.append("none of them is the one that was asked for")
+    bad = (wanted and not in_time) or any(alert.early for alert in found.alerts)
+    return _line(found.list, "; ".join(told) or "none was delivered", bad=bad, mark="" if bad or not told else "◆")
+
+
+def _alert_words(alert: Alert, history: TrialHistory) -> str:
+    end = alert.spans[-1][1]
+    ends = "still firing when the trial ended" if end >= history.ended else f"cleared {_moment(end, history)}"
+    early = ", a false alarm" if alert.early else ""
+    again = f", {len(alert.spans)} times in all" if alert.spans[1:] else ""
+    return f"“{alert.text}” came {_moment(alert.spans[0][0], history)}{early}{again}, {ends}"
 
 
 def _container_lines(runs: Sequence[HostRun], history: TrialHistory) -> Iterator[Line]:
