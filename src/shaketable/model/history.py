@@ -60,7 +60,10 @@ class LoadBeat:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """A holder's copy of one list from this moment on. `entries` is None while the holder could not be read."""
+    """A holder's copy of one list from this moment on. `entries` is None while the holder could not be read.
+
+    A gauge is on record as a list of its own name, whose one entry is the text of its number.
+    """
 
     at: float
     holder: str
