@@ -1,6 +1,7 @@
-"""release.py VERSION: make this the app's current version, as the service's manifest says it to every app.
+#!/usr/bin/python3
+"""release VERSION: make this the app's current version, as the service's manifest says it to every app.
 
-release.py: say which one it is. LIBRARY is the client library that 2.0 was built with.
+release: say which one it is. LIBRARY is the client library that 2.0 was built with.
 """
 
 import os
