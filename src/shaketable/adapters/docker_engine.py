@@ -23,6 +23,8 @@ from shaketable.model.result import Residue
 
 RUN_LABEL = "shaketable.run"
 LANE_LABEL = "shaketable.lane"
+NESTED_LABEL = "shaketable.nested"
+"""On the container of a nested host: the engine version it was started with."""
 _HINT = "is the engine running? `shaketable doctor` tells, `shaketable engine up` starts one"
 AGENT_CAPABILITIES = (
     *("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE", "KILL"),
@@ -54,6 +56,8 @@ class ContainerFacts:
     """How often the engine has started it again by itself."""
     within: int = 0
     """Pid of the nested host whose engine it is of, 0 for one of the engine itself; `pid` is then as seen in there."""
+    host_addresses: tuple[str, ...] = ()
+    """Addresses of that nested host."""
     published: tuple[int, ...] = ()
     """Ports of its host under which others reach it."""
 
@@ -66,7 +70,12 @@ def _translated(
     def wrapper(self: DockerEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
         what = method.__name__.strip("_").replace("_", " ")
         try:
-            return method(self, *args, **kwargs)
+            try:
+                return method(self, *args, **kwargs)
+            except requests.ConnectionError:
+                if not self._carried:
+                    raise
+                return method(self, *args, **kwargs)  # a connection that was kept since before its host was restarted
         except NotFound as error:
             raise EngineError(
                 f"the engine knows nothing of what was asked for ({what}): {error.explanation}"
@@ -90,6 +99,7 @@ class DockerEngine:
     """A connection to the engine at `address`, or that DOCKER_HOST, or else the default socket, names."""
 
     def __init__(self, address: str = "") -> None:
+        self._carried = bool(address)
         try:
             if address:
                 self._client = docker.DockerClient(base_url=address, version="auto", timeout=60)
@@ -287,15 +297,16 @@ class DockerEngine:
         """Everything a container printed, both streams, with the engine's time stamps."""
         return bytes(self._api.logs(container, timestamps=True))
 
-    def in_parallel(self, work: Callable[[str], T], items: Sequence[str]) -> list[T]:
-        """Do the same to several containers, two at a time; the first error is raised after all were tried.
 
-        More at a time is hardly quicker, and starves everything else on a small machine: an engine at work competes
-        with all containers together.
-        """
-        with ThreadPoolExecutor(2) as pool:
-            futures = [pool.submit(work, item) for item in items]
-        return [future.result() for future in futures]
+def in_parallel(work: Callable[[str], T], items: Sequence[str]) -> list[T]:
+    """Do the same to several containers, two at a time; the first error is raised after all were tried.
+
+    More at a time is hardly quicker, and starves everything else on a small machine: an engine at work competes
+    with all containers together.
+    """
+    with ThreadPoolExecutor(2) as pool:
+        futures = [pool.submit(work, item) for item in items]
+    return [future.result() for future in futures]
 
 
 def _facts(raw: Mapping[str, Any]) -> ContainerFacts:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from shaketable.adapters.channel import Caller, Message
-from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.docker_engine import NESTED_LABEL, ContainerFacts, DockerEngine
 from shaketable.faults import Plan
 from shaketable.model.errors import AgentError, TopologyError
 from shaketable.ports import Link, Member, Target
@@ -56,12 +56,16 @@ class FaultAgent:
         """Everything a fault needs of a target. Raises TopologyError for an instance that does not run."""
         if down := [c.name for c in containers if not c.running]:
             raise TopologyError(f"{name} cannot be a target: {', '.join(down)} not running")
-        answer = self.ask("resolve", pids={c.name: c.pid for c in containers})
+        answer = self.ask(
+            "resolve",
+            pids={c.name: c.pid for c in containers},
+            within={c.name: c.within for c in containers if c.within},
+        )
         members = tuple(
             Member(
                 name=c.name,
                 container=c.id,
-                pid=c.pid,
+                pid=answer["members"][c.name]["pid"],
                 start=answer["members"][c.name]["start"],
                 cgroup=answer["members"][c.name]["cgroup"],
                 holds_namespace=not c.joins,
@@ -70,20 +74,31 @@ class FaultAgent:
                 netns=answer["members"][c.name]["netns"],
                 limits=answer["members"][c.name]["limits"],
                 open_files=tuple((p, s, n) for p, s, n in answer["members"][c.name]["open_files"]),
+                interfaces=tuple(answer["members"][c.name]["interfaces"]),
+                nested=c.labels.get(NESTED_LABEL, ""),
                 disks=tuple((path, device) for path, device in answer["members"][c.name]["disks"]),
             )
             for c in containers
         )
         # An instance that lives in another's network namespace has no address of its own for the engine.
         ips = tuple(dict.fromkeys(ip for c in containers for ip in c.addresses)) or tuple(answer["ips"])
+        reached = {(ip, port) for c in containers for ip in c.host_addresses for port in c.published}
         return Target(
             name=name,
             members=members,
-            links=tuple(Link(n, i) for n, i in answer["links"]),
-            addresses=tuple(sorted({(ip, port) for ip in ips for port in answer["ports"]})),
+            links=tuple(Link(*link) for link in answer["links"]),
+            addresses=tuple(
+                sorted(reached or {(ip, port) for ip in ips for bound, port in answer["listens"] if bound in ("", ip)})
+            ),
             ips=ips,
+            inside=name.partition("/")[0] if any(c.within for c in containers) else "",
+            gateway=next((answer["members"][c.name]["gateway"] for c in containers if c.within), ""),
             able=frozenset(name for name, lacking in self.facts.get("abilities", {}).items() if not lacking),
         )
+
+    def cgroups(self, pids: Mapping[str, int]) -> dict[str, str]:
+        """Cgroup, below the engine host's cgroup file system, of each process. Raises AgentError."""
+        return dict(self.ask("cgroups", pids=dict(pids))["cgroups"])
 
     def inject(self, fault: str, plan: Plan) -> tuple[dict[str, float], dict[str, Any]]:
         """Carry out a plan: moment of effect by member, and what its processes said. Raises AgentError, all undone."""
@@ -95,7 +110,7 @@ class FaultAgent:
         answer = self.ask(
             "inspect",
             members={m.name: {"pid": m.pid, "start": m.start, "cgroup": m.cgroup} for m in target.members},
-            links=[[link.name, link.index] for link in target.links],
+            links=[[link.name, link.index, link.netns, link.via] for link in target.links],
         )
         members = answer["members"]
         return {

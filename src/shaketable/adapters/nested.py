@@ -20,6 +20,7 @@ from docker.models.containers import Container
 from shaketable.adapters.base_image import ensure_base
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_source import ComposeSource, nearest
+from shaketable.adapters.docker_engine import NESTED_LABEL
 from shaketable.adapters.image_build import build_image, content_hash, image_id
 from shaketable.adapters.nested_engine import await_engine, tunnel
 from shaketable.adapters.paths import locked
@@ -27,8 +28,6 @@ from shaketable.model.errors import Problem
 
 VERSIONS: Final = ("20.10", "26.1")
 """Engines that a nested host can have: those of Debian 12 and 13."""
-NESTED_LABEL: Final = "shaketable.nested"
-"""On the container of a nested host: the engine version it was started with."""
 _KEYS: Final = ("compose", "engine", "daemon", "hold")
 _REPOSITORY: Final = "shaketable/nested"
 _STORE: Final = "shaketable/nested-store"

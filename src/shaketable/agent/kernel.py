@@ -152,31 +152,74 @@ def kill_cgroup(cgroup: str, *, limit: float = 2.0) -> bool:
         time.sleep(0.002)
 
 
-def links(pid: int) -> list[tuple[str, int]]:
-    """Host-side (name, index) of each veth pair of the process's network namespace.
+def within(outer: int, inner: int) -> int:
+    """Pid, as this process sees it, of the one that the process `outer` sees as `inner`. Raises KernelError.
 
-    Raises KernelError for a target in the host's own namespace, and for a link whose other end cannot be proven to be
-    in the target.
+    `outer` is the first process of a container with a pid namespace of its own, and what it may hold is below its cgroup.
+    """
+    level = len(_pids_of(outer))
+    for pid in processes(cgroup_of(outer)):
+        if _pids_of(pid)[level - 1 : level] == [inner]:
+            return pid
+    raise KernelError(f"there is no process {inner} in the container of process {outer}")
+
+
+def _pids_of(pid: int) -> list[int]:
+    """A process's ids in each pid namespace it is in, the outermost first (NSpid, proc(5)); empty when it is gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/status").read_text().splitlines():
+            if line.startswith("NSpid:"):
+                return [int(word) for word in line.split()[1:]]
+    return []
+
+
+def gateway(pid: int) -> str:
+    """Address of the default route's gateway in the process's network namespace; empty if it has none."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{pid}/net/route").read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[1] == "00000000" and int(fields[3], 16) & 2:  # RTF_GATEWAY
+                return socket.inet_ntoa(struct.pack("<I", int(fields[2], 16)))
+    return ""
+
+
+def links(pid: int, outer: int = 0) -> list[tuple[str, int, str]]:
+    """Outside name and index, and name within, of each veth pair of the process's network namespace.
+
+    Outside is the engine host, or the nested host whose first process is `outer`. Raises KernelError for a target in
+    the host's own namespace, and for a link whose other end cannot be proven to be in the target.
     """
     if netns(pid) == own_netns():
         raise KernelError("the target shares the engine host's own network; it is never touched")
     inside = Path(f"/proc/{pid}/root/sys/class/net")
+    outside = Path(f"/proc/{outer}/root/sys/class/net" if outer else "/sys/class/net")
     try:
         names = [entry.name for entry in inside.iterdir() if entry.name != "lo"]
-        ends = [(int((inside / n / "ifindex").read_text()), int((inside / n / "iflink").read_text())) for n in names]
     except OSError as error:
         raise KernelError(f"the links of process {pid} cannot be read: {error}") from error
-    host: dict[int, str] = {}
-    for link in Path("/sys/class/net").iterdir():
-        with contextlib.suppress(OSError):  # somebody else's link that goes away this very moment
-            host[int((link / "ifindex").read_text())] = link.name
+    # A nested host has bridges and their ports beside its link to the outside, and these come and go.
+    has_bridges = any((inside / name / "bridge").exists() for name in names)
+    names = [name for name in names if not any((inside / name / sign).exists() for sign in ("bridge", "brport"))]
+    ends = {_index(outside / entry.name): entry.name for entry in outside.iterdir()}
     found = []
-    for index, peer in ends:
-        name = host.get(peer, "")
-        if index == peer or not name or int(Path(f"/sys/class/net/{name}/iflink").read_text()) != index:
-            raise KernelError(f"interface {index} of process {pid} is not a veth with its other end on the host")
-        found.append((name, peer))
+    for own in names:
+        index, peer = _index(inside / own), _index(inside / own, "iflink")
+        name = ends.get(peer, "") if peer else ""
+        if index and name and index != peer and _index(outside / name, "iflink") == index:
+            found.append((name, peer, own))
+        elif not has_bridges:
+            raise KernelError(f"interface {own} of process {pid} is not a veth with its other end on the host")
+    if has_bridges and not found:
+        raise KernelError(f"no interface of process {pid} is a veth with its other end on the host")
     return sorted(found)
+
+
+def _index(link: Path, what: str = "ifindex") -> int:
+    """Number of an interface, or with `iflink` of its other end; 0 for one that goes away this very moment."""
+    try:
+        return int((link / what).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def link_is_up(name: str, index: int) -> bool | None:
@@ -238,9 +281,9 @@ def sockets(cgroup: str) -> set[int]:
     return found
 
 
-def listening(pid: int, owned: set[int]) -> list[int]:
-    """TCP ports on which one of the `owned` sockets (inodes) listens for others (not only on loopback)."""
-    ports = set()
+def listening(pid: int, owned: set[int]) -> list[tuple[str, int]]:
+    """TCP addresses on which one of the `owned` sockets (inodes) listens for others: "" for all of them, never loopback."""
+    places = set()
     for table, loopback in (("tcp", "7F"), ("tcp6", "")):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
@@ -249,8 +292,9 @@ def listening(pid: int, owned: set[int]) -> list[int]:
                 # The address is little-endian hex: loopback 127.x ends in 7F; ::1 ends in 01000000.
                 lo = address.endswith(loopback) if loopback else address == "0" * 24 + "01000000"
                 if state == _LISTEN and not lo and inode in owned:
-                    ports.add(int(port, 16))
-    return sorted(ports)
+                    bound = socket.inet_ntoa(struct.pack("<I", int(address, 16))) if loopback else "0.0.0.0"
+                    places.add(("" if bound == "0.0.0.0" else bound, int(port, 16)))
+    return sorted(places)
 
 
 def _write(path: Path, text: str) -> None:

@@ -22,6 +22,7 @@ from shaketable.agent import kernel
 from shaketable.agent.abilities import abilities
 from shaketable.agent.changes import disks, limits
 from shaketable.agent.children import Child, Watcher, end
+from shaketable.agent.namespaces import beside
 from shaketable.agent.steps import Step, carry_out, undo_all
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
@@ -62,17 +63,27 @@ class Agent:
         return {"now": time.monotonic()}
 
     def resolve(self, request: dict[str, Any]) -> dict[str, Any]:
-        """Turn {"pids": {member: pid}} into what steps need, checked against the host's own namespace."""
+        """Turn {"pids": {member: pid}} into what steps need, checked against the host's own namespace.
+
+        For those in `within`, {member: pid of its nested host's first process}, the pid is as it is seen in there.
+        """
         members = {}
         namespaces = set()
-        links: list[tuple[str, int]] = []
+        links: list[tuple[str, int, int, int]] = []
         owned: set[int] = set()
         ips: list[str] = []
-        for member, pid in request["pids"].items():
+        interfaces: list[str] = []
+        pids: dict[str, int] = {}
+        for member, told in request["pids"].items():
+            outer = request.get("within", {}).get(member, 0)
+            pids[member] = pid = kernel.within(outer, told) if outer else told
             inode = kernel.netns(pid)
             if inode not in namespaces:
                 namespaces.add(inode)
-                links += kernel.links(pid)
+                ends = kernel.links(pid, outer)
+                space = (kernel.netns(outer), outer) if outer else (0, 0)
+                links += [(name, index, *space) for name, index, _ in ends]
+                interfaces = [own for _, _, own in ends]
                 ips += kernel.addresses(pid)
             cgroup = kernel.cgroup_of(pid)
             owned |= kernel.sockets(cgroup)
@@ -83,10 +94,16 @@ class Agent:
                 "netns": inode,
                 "limits": limits.read(limits.folders(pid, kernel.started(pid))),
                 "open_files": [row[:3] for row in limits.descriptors(cgroup)],
+                "interfaces": interfaces,
+                "gateway": kernel.gateway(pid),
                 "disks": [[mount.path, mount.device] for mount in disks.mounts(pid)],
             }
-        ports = sorted({port for pid in request["pids"].values() for port in kernel.listening(pid, owned)})
-        return {"members": members, "links": links, "ports": ports, "ips": ips}
+        places = sorted({place for pid in pids.values() for place in kernel.listening(pid, owned)})
+        return {"members": members, "links": links, "listens": places, "ips": ips}
+
+    def cgroups(self, request: dict[str, Any]) -> dict[str, Any]:
+        """The cgroup of each process, {"pids": {name: pid}}."""
+        return {"cgroups": {name: kernel.cgroup_of(pid) for name, pid in request["pids"].items()}}
 
     def inject(self, request: dict[str, Any]) -> dict[str, Any]:
         """Carry out steps; the undo is held from before the first one. A step that fails undoes the others."""
@@ -136,7 +153,7 @@ class Agent:
         }
         return {
             "members": members,
-            "links": {n: kernel.link_is_up(n, i) for n, i in request["links"]},
+            "links": {n: _link_is_up(n, i, netns, via) for n, i, netns, via in request["links"]},
             "at": time.monotonic(),
         }
 
@@ -188,6 +205,15 @@ class Agent:
                     kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
 
 
+def _link_is_up(name: str, index: int, netns: int, via: int) -> bool | None:
+    """As kernel.link_is_up, beside a target; None when where it was is gone."""
+    try:
+        with beside(netns, via):
+            return kernel.link_is_up(name, index)
+    except kernel.KernelError:
+        return None
+
+
 def main() -> None:
     """Serve until stdin closes or SIGTERM comes, then leave nothing behind."""
     agent = Agent()
@@ -197,6 +223,7 @@ def main() -> None:
             "hello",
             "now",
             "resolve",
+            "cgroups",
             "inject",
             "inspect",
             "heal",

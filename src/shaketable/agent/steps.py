@@ -1,6 +1,6 @@
 """What the agent can do to a target, by name: each step is data, and each change has another step that undoes it.
 
-    {"do": "link", "name": "veth1a2b", "index": 12, "up": false, "members": [...]}
+    {"do": "link", "name": "veth1a2b", "index": 12, "up": false, "members": [...]}   with "netns" and "via" (a pid): there
     {"do": "freeze" | "thaw" | "kill", "cgroup": "freezer/docker/ID", "pid": 41, "start": 9120, "member": "host-2"}
     {"do": "signal", "pid": 41, "start": 9120, "signal": 15, "member": "host-2"}
     {"do": "run", "program": "spin", "pid": 41, "start": 9120, "member": "host-2", ...}   a child that holds the fault
@@ -20,9 +20,11 @@ from shaketable.agent.changes import (
     burden,
     clients,
     clock,
+    commands,
     connections,
     disks,
     ends,
+    engines,
     limits,
     names,
     packets,
@@ -31,12 +33,14 @@ from shaketable.agent.changes import (
     shape,
 )
 from shaketable.agent.children import Child, Program, spawn
+from shaketable.agent.namespaces import beside
 
 Step = dict[str, Any]
 
 
 def _link(step: Step) -> None:
-    kernel.set_link(step["name"], step["index"], up=step["up"])
+    with beside(step.get("netns", 0), step.get("via", 0)):
+        kernel.set_link(step["name"], step["index"], up=step["up"])
 
 
 def _freeze(step: Step) -> None:
@@ -81,6 +85,9 @@ STEPS: Final[Mapping[str, Callable[[Step], None]]] = {
     "no-skew": clock.unskew,
     "db-do": clients.do,
     "db-end": clients.end,
+    "command": commands.run,
+    "engine": engines.ask,
+    "engine-kill": engines.kill,
     "disk-off": disks.power_off,
     "disk-free": disks.free,
     "disk-stall": disks.stall,
@@ -132,5 +139,9 @@ def undo_all(steps: list[Step]) -> list[str]:
 def _target_gone(step: Step) -> bool:
     """Whether there is nothing left to undo. Asked only after a failure: a target may go away at any moment."""
     if step["do"] == "link":
-        return kernel.link_is_up(step["name"], step["index"]) is None
+        try:
+            with beside(step.get("netns", 0), step.get("via", 0)):
+                return kernel.link_is_up(step["name"], step["index"]) is None
+        except kernel.KernelError:
+            return True  # the namespace is gone, and the link with it
     return "start" in step and kernel.started(step["pid"]) != step["start"]

@@ -14,8 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final
 
 from shaketable.agent import kernel
-from shaketable.agent.changes import clients, limits, names
-from shaketable.agent.looks import attempts, datagrams, requests, traces, usage, watches
+from shaketable.agent.changes import clients, commands, limits, names
+from shaketable.agent.looks import attempts, datagrams, engines, requests, traces, usage, watches
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -25,7 +25,10 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "datagrams": datagrams.see,
     "connects": datagrams.see_connects,
     "clocks": watches.see,
+    "command": commands.see,
     "crowd": requests.see_crowd,
+    "nested-engine": engines.see,
+    "running": engines.see_running,
     "descriptors": limits.see_descriptors,
     "http": requests.see_http,
     "oom-kills": traces.see_oom_kills,

@@ -9,10 +9,12 @@ from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, See
 from shaketable.faults.database import DATABASE_FAULTS
 from shaketable.faults.dependency import DEPENDENCY_FAULTS
 from shaketable.faults.disk import DISK_FAULTS
+from shaketable.faults.engine import ENGINE_FAULTS
 from shaketable.faults.host import HOST_FAULTS
 from shaketable.faults.installed import installed
 from shaketable.faults.network import NETWORK_FAULTS
 from shaketable.faults.process import PROCESS_FAULTS
+from shaketable.faults.release import RELEASE_FAULTS
 from shaketable.faults.resource import RESOURCE_FAULTS
 from shaketable.faults.signature import Probe, Signature
 from shaketable.ports import Target
@@ -29,6 +31,8 @@ OURS: Final[Mapping[str, FaultKind]] = {
         DATABASE_FAULTS,
         CLOCK_FAULTS,
         DEPENDENCY_FAULTS,
+        ENGINE_FAULTS,
+        RELEASE_FAULTS,
     )
     for fault in family
 }

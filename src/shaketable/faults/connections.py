@@ -31,6 +31,11 @@ def _reject(target: Target, params: Port) -> Plan:
 
 def _reset(target: Target, params: Port) -> Plan:
     members = [m.name for m in target.members]
+    if target.nested:
+        raise UnfitError(
+            f"connections to what runs in {target.name} end in its instances, not in {target.name} itself",
+            hint=f"name an instance as the target of reset, as {target.name}/web",
+        )
     return Plan(tuple({"do": "reset", "port": params.port, "members": members, **m.step} for m in target.namespaces))
 
 

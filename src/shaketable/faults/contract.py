@@ -18,7 +18,9 @@ from shaketable.ports.targets import Target
 Step: TypeAlias = dict[str, Any]
 Look: TypeAlias = Mapping[str, Any]
 Reading: TypeAlias = Mapping[str, Any]
-Family = Literal["process", "host", "network", "resource", "disk", "database", "clock", "dependency"]
+Family = Literal[
+    "process", "host", "network", "resource", "disk", "database", "clock", "dependency", "engine", "release"
+]
 
 Revive: TypeAlias = Literal["no", "start", "if-ended"]
 """Afterwards: `start` again what the fault ended, the engine's restart policy suspended meanwhile; or only `if-ended`."""
@@ -45,6 +47,8 @@ class Plan:
     """Seconds after which what was ended comes back by itself, while the fault is still looked at."""
     notes: tuple[str, ...] = ()
     """What a reader must know, as which of two mechanisms is at work."""
+    settles: float = 0.0
+    """Seconds that undoing it may take once it was asked for; it is healed when nothing of it is left."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,15 @@ def links(target: Target, *, up: bool) -> tuple[Step, ...]:
     """The engine-side ends of the target's network, all of them."""
     members = [member.name for member in target.members]
     return tuple(
-        {"do": "link", "name": link.name, "index": link.index, "up": up, "members": members} for link in target.links
+        {
+            "do": "link",
+            "name": link.name,
+            "index": link.index,
+            "up": up,
+            "members": members,
+            **({"netns": link.netns, "via": link.via} if link.netns else {}),
+        }
+        for link in target.links
     )
 
 

@@ -83,7 +83,10 @@ def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
     """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.changes.rules."""
     chain = chain_name(target, kind, params)
     members = [m.name for m in target.members]
-    every = [{**m.step, "members": members, "chain": chain} for m in target.namespaces]
+    every = [
+        {**m.step, "members": members, "chain": chain, **({"forward": list(m.interfaces)} if m.nested else {})}
+        for m in target.namespaces
+    ]
     return Plan(tuple({"do": "rules", **s, **ways} for s in every), tuple({"do": "no-rules", **s} for s in every))
 
 

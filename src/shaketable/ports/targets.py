@@ -28,6 +28,10 @@ class Member:
     """`cpus`, `memory` in bytes, `pids`; None where there is no limit."""
     open_files: tuple[tuple[int, int, int], ...] = ()
     """Pid, start and soft limit of open files of each of its processes."""
+    interfaces: tuple[str, ...] = ()
+    """Names, within its network namespace, of its links to the outside."""
+    nested: str = ""
+    """Version of the engine that it was started with, for a nested host."""
 
     @property
     def step(self) -> dict[str, Any]:
@@ -62,6 +66,10 @@ class Link:
 
     name: str
     index: int
+    netns: int = 0
+    """Inode of the network namespace it is in: a nested host's, or 0 for the engine host's own."""
+    via: int = 0
+    """A process in that namespace."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +89,15 @@ class Target:
     """What its machine can do of `agent.abilities`, for faults that have a choice."""
     group: tuple[str, ...] = ()
     """Names of all targets that are hit together, this one among them."""
+    inside: str = ""
+    """Name of the nested host that it runs in; nobody outside of that can reach its own addresses."""
+    gateway: str = ""
+    """Address of that host, as seen from inside."""
+
+    @property
+    def nested(self) -> str:
+        """Version of the engine that it was started with; empty if it is no nested host."""
+        return next((m.nested for m in self.members if m.nested), "")
 
     @property
     def start_order(self) -> tuple[Member, ...]:

@@ -74,6 +74,10 @@ class AgentKeeper:
                 self._witness = Witness(self._engine, self._image, self._journal.run)
             return self._witness
 
+    def another_witness(self) -> Witness:
+        """A witness of the caller's own, whose looks wait for no others. Raises AgentError, EngineError."""
+        return Witness(self._engine, self._image, self._journal.run)
+
     def care(self, containers: Sequence[ContainerFacts]) -> None:
         """Containers to end should the harness vanish."""
         with self._lock:

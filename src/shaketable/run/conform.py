@@ -10,7 +10,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent
 from shaketable.adapters.images import ensure_tools_image
+from shaketable.adapters.instances import Instances
 from shaketable.faults import CATALOGUE, FaultKind, Params, Probe, UnfitError
 from shaketable.model.errors import AgentError, EngineError, ShakeError, TopologyError
 from shaketable.model.history import FaultRecord
@@ -63,19 +64,23 @@ class Conformed:
 class CanarySite:
     """The canary as the place of an injection."""
 
-    def __init__(self, live: Session, image: str, say: Callable[[str], None]) -> None:
+    def __init__(self, live: Session, image: str, say: Callable[[str], None], *, machine: bool = False) -> None:
         folder = Path(str(resources.files("shaketable") / "canary"))
         self.engine, self.keeper = live.engine, live.keeper
-        self.project = ComposeProject(folder, ["compose.yaml"], f"st-{live.run}-canary", live.run, "1")
+        files = ["compose.yaml", *(["machine.yaml"] if machine else [])]
+        self.project = ComposeProject(folder, files, f"st-{live.run}-canary", live.run, "1")
         self.outside = ComposeProject(folder, ["outside.yaml"], f"st-{live.run}-outside", live.run, "2")
         self._probes: dict[str, Probe] = {}
         self.events: list[Mapping[str, Any]] = []
         self.project.devices = self.keeper.attach("canary", self.project.model().volumes)
         for project in (self.project, self.outside):
             project.up(say)
-        self.hosts = self.project.model().hosts
-        self.containers = {**self.project.containers(), **self.outside.containers()}
-        self.keeper.care(self.facts(list(self.containers)))
+        inside = {name: members for name, members in self.project.model().places.everything.items() if "/" in name}
+        self.hosts: Mapping[str, Sequence[str]] = {**self.project.model().hosts, **inside}
+        self.instances = Instances(self.engine, self.project)
+        self._beside = Instances(self.engine, self.outside)
+        self.read()
+        self.keeper.care([*self.facts(list(self.instances.outer)), *self.facts(list(self._beside.outer))])
         _, self._observer = self.engine.run_tool(
             name=f"st-{live.run}-peer",
             image=image,
@@ -94,8 +99,17 @@ class CanarySite:
         return self._observer
 
     def facts(self, services: Sequence[str]) -> list[ContainerFacts]:
-        """What the engine says of the instances of these services now."""
-        return [self.engine.inspect(self.containers[service]) for service in services]
+        """What the engines say of the instances of these services now."""
+        return [one for s in services for one in (self._beside if s in _OUTSIDE else self.instances).facts([s])]
+
+    def engine_of(self, container: str) -> DockerEngine:
+        """The engine that a container is of."""
+        return self.instances.engine_of(container)
+
+    def read(self) -> None:
+        """Ask the engines anew which containers there are."""
+        self.instances.read()
+        self._beside.read()
 
     def probe(self, addresses: Mapping[str, Sequence[tuple[str, int]]]) -> None:
         """Let the peer knock at these addresses too, by target."""
@@ -127,12 +141,15 @@ class CanarySite:
 
 
 @contextmanager
-def canary(say: Callable[[str], None]) -> Iterator[CanarySite]:
-    """Bring the canary up for a block. Raises EngineError, TopologyError, ResidueError when something stayed behind."""
+def canary(say: Callable[[str], None], *, machine: bool = False) -> Iterator[CanarySite]:
+    """Bring the canary up for a block, with its nested host `machine` if that is needed.
+
+    Raises EngineError, TopologyError, ResidueError when something stayed behind.
+    """
     engine = DockerEngine()
     image = ensure_tools_image(say)
     with session(new_run(), engine, image, say) as live:
-        yield CanarySite(live, image, say)
+        yield CanarySite(live, image, say, machine=machine)
         say("cleaning up")
         residue = live.close()
     engine.close()
@@ -262,8 +279,11 @@ class _Trial:
             probes = [p for p in self.site.probes() if p.address in addresses]
             seen["new connection"] = " or ".join(sorted({p.connect for p in probes}))
             seen["held connection"] = " or ".join(sorted({p.held for p in probes}))
-        reading = self._datagrams(target, self.site.resolve("peer-1"))
-        for name, pair in (("to it", f"peer-1>{target.name}"), ("from it", f"{target.name}>peer-1")):
+        other = self.site.resolve("peer-1")
+        if target.inside:  # its own addresses mean nothing to anybody but its host
+            other = replace(self.site.resolve(target.inside), ips=(target.gateway,))
+        reading = self._datagrams(target, other)
+        for name, pair in (("to it", f"{other.name}>{target.name}"), ("from it", f"{target.name}>{other.name}")):
             seen[f"datagrams {name}"] = _words(reading, pair)
         return seen
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
-from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine, in_parallel
 from shaketable.adapters.journal import OpenFault
 from shaketable.faults import FaultKind, Params, Plan, Probe, Seen, UnfitError, residue, witness
 from shaketable.model.errors import AgentError, TopologyError
@@ -27,8 +27,10 @@ _LEFT_LIMIT = 3.0
 class Site(Protocol):
     """Where a fault is injected: a topology that is up, with a peer that can knock."""
 
-    engine: DockerEngine
     keeper: AgentKeeper
+
+    def engine_of(self, container: str) -> DockerEngine:
+        """The engine that a container is of: the topology's, or that of a nested host. Raises EngineError."""
 
     def facts(self, services: Sequence[str]) -> list[ContainerFacts]:
         """What the engine says of the instances of these services now. Raises EngineError, TopologyError."""
@@ -80,8 +82,7 @@ class Injection:
         if lacking := agent.missing(self.kind.needs):
             raise UnfitError(f"{self.kind.kind} cannot be injected on this machine: {lacking}")
         hosts, targets = self.order.hosts, self.order.targets
-        within = {h: s for h, s in hosts.items() if any(set(s) > set(mine) for mine in targets.values())}
-        everyone = {**(hosts if self.kind.speaks_of_peers else within), **targets}
+        everyone = {**self._around(hosts, targets), **targets}
         resolved = {name: agent.resolve(name, self.site.facts(services)) for name, services in everyone.items()}
         group = tuple(sorted(self.order.targets))
         self.targets = tuple(self._with_peers(resolved[name], resolved, group) for name in targets)
@@ -95,6 +96,7 @@ class Injection:
             grace=next((plan.grace for plan in plans if plan.grace is not None), None),
             notes=tuple(dict.fromkeys(note for plan in plans for note in plan.notes)),
             returns=next((plan.returns for plan in plans if plan.returns is not None), None),
+            settles=max(plan.settles for plan in plans),
         )
         if self._knocks:
             for target in self.targets:
@@ -104,7 +106,27 @@ class Injection:
                     )
             self.site.probe({target.name: target.addresses for target in self.targets})
 
+    def _around(
+        self, hosts: Mapping[str, Sequence[str]], targets: Mapping[str, Sequence[str]]
+    ) -> Mapping[str, Sequence[str]]:
+        """The hosts to resolve beside the targets: those they are part of, and their peers if the fault speaks of them.
+
+        What runs in a nested host has that host as its only peer, and is nobody else's: its own addresses mean nothing
+        outside.
+        """
+        outer = {host for name in targets if (host := name.partition("/")[0]) != name and host in hosts}
+        if self.kind.speaks_of_peers and len(outer) < len(targets):
+            return {host: services for host, services in hosts.items() if "/" not in host}
+        parts = {
+            host for host, services in hosts.items() if any(set(services) > set(mine) for mine in targets.values())
+        }
+        return {host: hosts[host] for host in hosts if host in parts | (outer if self.kind.speaks_of_peers else set())}
+
     def _with_peers(self, target: Target, resolved: Mapping[str, Target], group: tuple[str, ...]) -> Target:
+        if target.inside:
+            around = resolved.get(target.inside)
+            alone = () if around is None or not target.gateway else (replace(around, ips=(target.gateway,)),)
+            return replace(target, peers=alone, group=group)
         own = {m.name for m in target.members}
         spaces = {m.netns for m in target.members}
         peers = tuple(
@@ -152,7 +174,7 @@ class Injection:
 
     def _engine_says(self, target: Target) -> Mapping[str, Any]:
         """{"at", "members": {name: {"running", "exit_code", "oom_killed", "restarts"}}}."""
-        facts = {m.name: self.site.engine.inspect(m.container) for m in target.members}
+        facts = {m.name: self.site.engine_of(m.container).inspect(m.container) for m in target.members}
         states = {
             name: {"running": f.running, "exit_code": f.exit_code, "oom_killed": f.oom_killed, "restarts": f.restarts}
             for name, f in facts.items()
@@ -208,7 +230,8 @@ class Injection:
         for target in self.targets:
             for member in target.members:
                 if member.restart_policy != "no":
-                    self.site.engine.set_restart_policy(member.container, of(member.restart_policy))
+                    engine = self.site.engine_of(member.container)
+                    engine.set_restart_policy(member.container, of(member.restart_policy))
 
     def witnessed(self) -> bool:
         """Whether the effect has been seen by now; looks if it has not."""
@@ -265,6 +288,8 @@ class Injection:
         if self._knocks:
             self.site.stop_probing([target.name for target in self.targets])
         left = self._left()
+        if self._plan.settles:
+            healed = self._now()
         self.site.event(
             "healed",
             healed,
@@ -287,7 +312,7 @@ class Injection:
 
     def _left(self) -> list[str]:
         """What of the fault can still be seen, once it has had time to fade."""
-        deadline = time.monotonic() + _LEFT_LIMIT
+        deadline = time.monotonic() + max(_LEFT_LIMIT, self._plan.settles)
         while True:
             now = self._look()
             left = [
@@ -301,12 +326,17 @@ class Injection:
 
     def _revive(self) -> None:
         members = [m for target in self.targets for m in target.members]
-        engine = self.site.engine
-        start = engine.start if self._plan.revive == "start" else engine.ensure_running
-        engine.in_parallel(start, [m.container for m in members if m.holds_namespace])
-        engine.in_parallel(start, [m.container for m in members if not m.holds_namespace])
+        in_parallel(self._start, [m.container for m in members if m.holds_namespace])
+        in_parallel(self._start, [m.container for m in members if not m.holds_namespace])
         if self._plan.revive == "start":
             self._restart_policies(lambda policy: policy)
+
+    def _start(self, container: str) -> None:
+        engine = self.site.engine_of(container)
+        if self._plan.revive == "start":
+            engine.start(container)
+        else:
+            engine.ensure_running(container)
 
     def _grace_notes(self) -> tuple[str, ...]:
         if self._plan.grace is None or self.open is None:

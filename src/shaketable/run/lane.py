@@ -14,13 +14,15 @@ from typing import Any
 from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.instances import Instances
 from shaketable.adapters.store import RunStore
 from shaketable.checks.steady import SteadyWatch
 from shaketable.faults import Probe
-from shaketable.model.errors import AgentError, EngineError, TopologyError
+from shaketable.model.errors import AgentError, EngineError
 from shaketable.model.history import LoadBeat, Look, LookBeat, Request
 from shaketable.model.scenario import Scenario
 from shaketable.run.agents import AgentKeeper
+from shaketable.run.running import Running, places
 
 _LONGEST = 6 * 3600
 """The load stops by itself after this, seconds."""
@@ -120,13 +122,14 @@ class Lane:
         self.store = equipment.store
         self.recorded = Recorded(SteadyWatch(scenario))
         self.lock = threading.Condition()
-        self.containers: Mapping[str, str] = {}
+        self.instances = Instances(self.engine, project)
         self.builds = 0
         """How often the topology was built up; more than once when a trial left it unsteady."""
         self._locustfile, self._logs = locustfile, logs
         self._image, self._run, self._seed = equipment.image, equipment.run, equipment.seed
         self._observer: Channel | None = None
         self._load: Channel | None = None
+        self._running: Running | None = None
 
     @property
     def up(self) -> bool:
@@ -136,6 +139,7 @@ class Lane:
             and self._load is not None
             and not self._observer.closed.is_set()
             and not self._load.closed.is_set()
+            and (self._running is None or not self._running.lost)
         )
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -144,10 +148,19 @@ class Lane:
         self.recorded = Recorded(SteadyWatch(self.scenario))
         self.project.devices = self.keeper.attach(f"{self.number}-{self.builds}", self.project.model().volumes)
         self.project.up(say)
-        self.containers = self.project.containers()
+        self.instances.read()
         network = self.project.network()
-        self.keeper.care(self.facts(list(self.containers)))
-        holders = {name: holder.model_dump() for name, holder in self.scenario.observers.holders.items()}
+        self.keeper.care(self.facts(list(self.instances.outer)))
+        described = self.scenario.observers.holders
+        holders = {n: holder.model_dump() for n, holder in described.items() if holder.kind != "containers"}
+        if len(holders) < len(described):
+            self._running = Running(
+                {name: holder for name, holder in described.items() if name not in holders},
+                places(self.instances, self.project.model().hosts, self.keeper.agent()),
+                self.keeper.another_witness(),
+                on_look=self._looked,
+                on_beat=self._beat,
+            )
         self._observer = self._tool("observe", network, self._on_observer, cpu_shares=8192)
         self._observer.send({"every": self.scenario.observers.every, "holders": holders})
         load = self.scenario.load
@@ -207,28 +220,34 @@ class Lane:
             if channel is not None:
                 channel.drop()
         self._observer = self._load = None
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
         with contextlib.suppress(EngineError):
             self._save_logs()
         self.project.down()
         self.engine.remove_run(self._run, lane=str(self.number))
         self.keeper.detach(f"{self.number}-{self.builds}")
         self.project.devices = {}
-        self.containers = {}
+        self.instances = Instances(self.engine, self.project)
 
     def _save_logs(self) -> None:
         folder = self._logs / f"lane-{self.number}"
-        for service, container in self.containers.items():
-            text = self.engine.logs(container)
-            if text:
-                folder.mkdir(parents=True, exist_ok=True)
-                with (folder / f"{service}.log").open("ab") as file:
-                    file.write(text)
+        for name, container in self.instances.ids.items():
+            with contextlib.suppress(EngineError):  # that of a nested host may be gone, the others' logs are not
+                if text := self.instances.engine_of(container).logs(container):
+                    file = folder / f"{name}.log"
+                    file.parent.mkdir(parents=True, exist_ok=True)
+                    with file.open("ab") as out:
+                        out.write(text)
 
     def facts(self, services: Sequence[str]) -> list[ContainerFacts]:
-        """What the engine says of the instances of these services now. Raises EngineError, TopologyError."""
-        if missing := [s for s in services if s not in self.containers]:
-            raise TopologyError(f"no container of {', '.join(missing)} exists in lane {self.number}")
-        return [self.engine.inspect(self.containers[service]) for service in services]
+        """What the engines say of the instances of these services now. Raises EngineError, TopologyError."""
+        return self.instances.facts(services)
+
+    def engine_of(self, container: str) -> DockerEngine:
+        """The engine that a container is of: the topology's, or that of a nested host. Raises EngineError."""
+        return self.instances.engine_of(container)
 
     def probe(self, addresses: Mapping[str, Sequence[tuple[str, int]]]) -> None:
         """Let a peer in the topology's network knock at these targets' addresses until told otherwise."""
@@ -276,6 +295,8 @@ class Lane:
             if channel is None or channel.closed.is_set():
                 words = f": {channel.last_words}" if channel is not None and channel.last_words else ""
                 return f"the {what} of lane {self.number} is gone{words}"
+        if self._running is not None and self._running.lost:
+            return f"the witness that watches what runs in lane {self.number} is gone"
         return ""
 
     def settled(self, moment: float) -> bool:
@@ -290,16 +311,9 @@ class Lane:
     def _on_observer(self, message: Message) -> None:
         if "look" in message:
             at, holder, name, entries = message["look"]
-            look = Look(at, holder, name, None if entries is None else tuple(entries))
-            with self.lock:
-                self.recorded.look(look)
-                self.lock.notify_all()
-            self.store.look(self.number, look)
+            self._looked(Look(at, holder, name, None if entries is None else tuple(entries)))
         elif "beat" in message:
-            beat = LookBeat(*message["beat"])
-            with self.lock:
-                self.recorded.look_beats.append(beat)
-            self.store.look_beat(self.number, beat)
+            self._beat(LookBeat(*message["beat"]))
         elif "probe" in message:
             at, target, address, connect, held = message["probe"]
             with self.lock:
@@ -307,6 +321,17 @@ class Lane:
             self.store.event("probe", at, lane=self.number, target=target, address=address, connect=connect, held=held)
         else:
             self._other("observer", message)
+
+    def _looked(self, look: Look) -> None:
+        with self.lock:
+            self.recorded.look(look)
+            self.lock.notify_all()
+        self.store.look(self.number, look)
+
+    def _beat(self, beat: LookBeat) -> None:
+        with self.lock:
+            self.recorded.look_beats.append(beat)
+        self.store.look_beat(self.number, beat)
 
     def _on_load(self, message: Message) -> None:
         if "request" in message:

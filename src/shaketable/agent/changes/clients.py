@@ -12,37 +12,15 @@ import re
 import select
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 from typing import Any, Final
 
 from shaketable.agent.changes.ends import commands
 from shaketable.agent.children import Ready
+from shaketable.agent.entering import enter
 from shaketable.agent.kernel import KernelError, netns, own_netns, started
 
-_ENTER: Final = """
-import ctypes, os, sys
-pid, start, uid, gid = map(int, sys.argv[1:5])
-spaces = [os.open(f"/proc/{pid}/ns/{name}", os.O_RDONLY | os.O_CLOEXEC) for name in ("net", "uts", "ipc", "mnt")]
-with open(f"/proc/{pid}/stat") as stat:  # what was opened is the target's if it still is the one that was resolved
-    if int(stat.read().rpartition(")")[2].split()[19]) != start:
-        sys.exit("the target has ended")
-libc = ctypes.CDLL(None, use_errno=True)
-def must(failed):
-    if failed:
-        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-for space in spaces:
-    must(libc.setns(space, 0))
-os.setgroups([])
-os.setresgid(gid, gid, gid)
-os.setresuid(uid, uid, uid)
-must(libc.prctl(1, 9, 0, 0, 0))  # PR_SET_PDEATHSIG: it ends with whoever holds its input
-must(libc.prctl(38, 1, 0, 0, 0))  # PR_SET_NO_NEW_PRIVS
-must(libc.capset((ctypes.c_uint32 * 2)(0x20080522, 0), (ctypes.c_uint32 * 6)()))
-os.execv(sys.argv[5], sys.argv[5:])
-"""
-"""The client is the target's own program, so it gets nothing of ours: no capability, and none to be gained by a file."""
 _READY: Final = "shaketable-ready"
 _CLIENTS: Final[dict[str, tuple[str, ...]]] = {
     # Debian's /usr/bin/psql is a wrapper that starts slowly; the client itself lies beside the server.
@@ -100,7 +78,7 @@ def _open(step: dict[str, Any], mark: str) -> subprocess.Popen[str]:
     name, path = _client(step)
     user = step.get("user") or ("postgres" if name == "postgresql" else "root")
     uid, gid = _ids(step, user)
-    words = [sys.executable, "-S", "-c", _ENTER, *map(str, (step["pid"], step["start"], uid, gid)), path]
+    words = enter(step["pid"], step["start"], uid, gid, [path])
     database, socket = step.get("database"), step.get("socket")
     if name == "postgresql":
         words += ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database or "postgres"]

@@ -3,8 +3,9 @@
     {"do": "rules", "chain": "ST-1a2b3c4d", "in": ["-s 10.0.0.2 -j DROP"], "out": [...], **member.step}
     {"do": "no-rules", "chain": "ST-1a2b3c4d", **member.step}
 
-With `"table": "nat"` they are entered from PREROUTING and OUTPUT. Nothing of anybody else's is touched: Docker's DNS lives
-in the same namespace's `nat` table. Filters leave loopback alone.
+With `"forward": ["eth0"]` what passes through these interfaces to and from others is filtered, too: in a nested host that
+is all that its containers send and get. With `"table": "nat"` they are entered from PREROUTING and OUTPUT. Nothing of
+anybody else's is touched: Docker's DNS lives in the same namespace's `nat` table. Filters leave loopback alone.
 Sources: iptables(8), iptables-restore(8), iptables-extensions(8).
 """
 
@@ -33,6 +34,9 @@ def add(step: dict[str, Any]) -> None:
             chain = f"{step['chain']}-{way}"
             lines += [f":{chain} - [0:0]", *(f"-A {chain} {rule}" for rule in step[way])]
             lines.append(f'-I {hook} 1 {beyond} -m comment --comment "shaketable {chain}" -j {chain}')
+            for name in step.get("forward", ()) if table == "filter" else ():
+                by = "-i" if way == "in" else "-o"
+                lines.append(f'-I FORWARD 1 {by} {name} -m comment --comment "shaketable {chain}" -j {chain}')
     text = "\n".join([*lines, "COMMIT", ""])
     with inside(step["netns"], step["pid"]):
         done = _run(["iptables-restore", "-w", "2", "-n"], text)

@@ -12,8 +12,10 @@ from shaketable.agent import kernel
 from shaketable.agent.changes.ends import commands
 from shaketable.agent.namespaces import inside
 
-_NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b")
-"""Ports of Docker's own DNS rules, handles and ids: another life of a container has others."""
+_NUMBERS = re.compile(r"\b\d{4,}\b|\b[0-9a-f]{8,}\b|(?<=\bveth)[0-9a-f]+")
+"""Ports of Docker's own DNS rules, handles, ids and links: another life of a container has others."""
+_OURS = "docker system dial-stdio"
+"""How the harness reaches a nested host's engine; it comes and goes."""
 
 _EMPTY = re.compile(r"#|\*|COMMIT|:[A-Z]+ ACCEPT")
 """What iptables-save says of a table without rules; looking at one is enough to make it."""
@@ -28,7 +30,7 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
             traces[f"rules of {name}"] = _lines("iptables-save")
             traces[f"queueing of {name}"] = _lines("tc", "qdisc", "show")
         mounts = Path(f"/proc/{member['pid']}/mountinfo").read_text().splitlines()
-        traces[f"mounts of {name}"] = sorted(" ".join(line.split()[4:6]) for line in mounts)
+        traces[f"mounts of {name}"] = sorted(_NUMBERS.sub("N", " ".join(line.split()[4:6])) for line in mounts)
         traces[f"frozen of {name}"] = [] if kernel.thawed(member["cgroup"]) else ["frozen"]
         traces[f"processes of {name}"] = sorted(filter(None, map(_command, kernel.processes(member["cgroup"]))))
     return {"traces": traces}
@@ -63,5 +65,6 @@ def _lines(*words: str) -> list[str]:
 
 def _command(pid: int) -> str:
     with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        text = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+        return "" if text == _OURS else text
     return ""
