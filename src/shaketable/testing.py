@@ -27,7 +27,7 @@ def check_fault(kind: FaultKind, parameters: Mapping[str, Any] | None = None, *,
     `parameters` are written as in a scenario (`{"delay": "50 ms"}`), the kind's own example unless given. Raises
     AssertionError with every problem when it does not conform, and ShakeError when there is no engine to try it on.
     """
-    with canary(lambda _: None) as site:
+    with canary(lambda _: None, [kind]) as site:
         for _ in range(max(1, times)):
             found = conform(site, kind, parameters)
             if not found.ok:

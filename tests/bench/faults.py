@@ -37,7 +37,7 @@ def milliseconds(values: Sequence[float]) -> dict[str, float | None]:
 def each_fault(log: Log) -> dict[str, Any]:
     """One target: every fault several times, by the same routine as `conform`."""
     found = {}
-    with canary(log.say) as site:
+    with canary(log.say, OURS.values()) as site:
         for kind in OURS.values():
             tries = [conform(site, kind) for _ in range(TIMES)]
             good = [t for t in tries if t.ok and t.effective_s is not None and t.heal_s is not None]

@@ -37,7 +37,7 @@ def begin(site: CanarySite, name: str, role: str = "") -> Injection:
 
 def main() -> None:
     """Hold one fault until a signal ends this process."""
-    with canary(lambda _: None) as site:
+    with canary(lambda _: None, [CATALOGUE[sys.argv[1]]]) as site:
         begin(site, sys.argv[1])
         sys.stdout.write("held\n")
         sys.stdout.flush()

@@ -37,7 +37,7 @@ def _own_state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def site(_own_state: None) -> Iterator[CanarySite]:
     """One canary for all in-process events."""
-    with canary(lambda _: None) as site:
+    with canary(lambda _: None, [OURS[kind] for kind in KINDS]) as site:
         site.keeper.witness()  # so that every tool is there before the first test
         yield site
 
@@ -107,7 +107,7 @@ def test_a_fault_whose_end_is_bad_leaves_nothing(
 def _bring_back(site: CanarySite, role: str) -> None:
     """Every container of the host runs, and listens, again."""
     site.project.up(lambda _: None)
-    site.containers.update(site.project.containers())
+    site.read()
     members = sorted(site.facts(site.hosts[role]), key=lambda c: bool(c.joins))
     for container in members:
         if not site.engine.inspect(container.id).running:

@@ -30,8 +30,8 @@ pytestmark = NEEDS_ROOT
 @pytest.fixture(scope="module")
 def second(engine: DockerEngine, tools_image: str) -> Iterator[SecondEngine]:
     """Another engine with the canary's images."""
-    with canary(print) as site:
-        images = {BASE, tools_image, *site.project._images.tags.values()}
+    with canary(print, [OURS[kind] for kind in KINDS]) as site:
+        images = {BASE, tools_image, *site.project.all_images()}
     with SecondEngine(images) as second:
         yield second
 

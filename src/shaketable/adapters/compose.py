@@ -100,6 +100,10 @@ class ComposeProject:
         """Names of all images that run in nested hosts."""
         return sorted({tag for inner in self.inner.values() for tag in inner.images()})
 
+    def all_images(self) -> list[str]:
+        """Names of all images it consists of, those of nested hosts and of what lays up images for them too."""
+        return sorted({*self.images(), *self.inner_images(), *self._nested_images.values()})
+
     def images(self) -> list[str]:
         """Names of the images of its own services, built here or not. Those built are so after `build`."""
         return sorted({self._images.tags.get(s.name, s.image) for s in self._model.services.values()})

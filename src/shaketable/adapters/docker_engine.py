@@ -15,6 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import docker
 import requests
+import tenacity
 from docker.errors import APIError, DockerException, NotFound
 
 from shaketable.adapters.channel import Channel, Message
@@ -25,6 +26,8 @@ RUN_LABEL = "shaketable.run"
 LANE_LABEL = "shaketable.lane"
 NESTED_LABEL = "shaketable.nested"
 """On the container of a nested host: the engine version it was started with."""
+_STALE = 3.0
+"""Seconds for which a connection into a nested host is tried again."""
 _HINT = "is the engine running? `shaketable doctor` tells, `shaketable engine up` starts one"
 AGENT_CAPABILITIES = (
     *("SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "DAC_READ_SEARCH", "DAC_OVERRIDE", "KILL"),
@@ -70,12 +73,7 @@ def _translated(
     def wrapper(self: DockerEngine, /, *args: P.args, **kwargs: P.kwargs) -> T:
         what = method.__name__.strip("_").replace("_", " ")
         try:
-            try:
-                return method(self, *args, **kwargs)
-            except requests.ConnectionError:
-                if not self._carried:
-                    raise
-                return method(self, *args, **kwargs)  # a connection that was kept since before its host was restarted
+            return self._again(method, self, *args, **kwargs) if self._carried else method(self, *args, **kwargs)
         except NotFound as error:
             raise EngineError(
                 f"the engine knows nothing of what was asked for ({what}): {error.explanation}"
@@ -100,6 +98,13 @@ class DockerEngine:
 
     def __init__(self, address: str = "") -> None:
         self._carried = bool(address)
+        # Connections into a nested host that were kept since before its engine or itself was restarted lead nowhere.
+        self._again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(requests.ConnectionError),
+            wait=tenacity.wait_fixed(0.05),
+            stop=tenacity.stop_after_delay(_STALE),
+            reraise=True,
+        )
         try:
             if address:
                 self._client = docker.DockerClient(base_url=address, version="auto", timeout=60)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -31,6 +31,8 @@ from shaketable.run.session import Session, new_run, session
 
 _EFFECTIVE_LIMIT = 10.0
 """Seconds a fault has to be witnessed."""
+MACHINE = "machine"
+"""The canary's nested host; it is brought up only for faults that are tried on it."""
 _PEERS = ("peer-1", "peer-2")
 _OUTSIDE = ("outside-1", "outside-2")
 _BYSTANDER_DELAY = 0.25
@@ -64,10 +66,10 @@ class Conformed:
 class CanarySite:
     """The canary as the place of an injection."""
 
-    def __init__(self, live: Session, image: str, say: Callable[[str], None], *, machine: bool = False) -> None:
+    def __init__(self, live: Session, image: str, say: Callable[[str], None], roles: Collection[str]) -> None:
         folder = Path(str(resources.files("shaketable") / "canary"))
         self.engine, self.keeper = live.engine, live.keeper
-        files = ["compose.yaml", *(["machine.yaml"] if machine else [])]
+        files = ["compose.yaml", *(["machine.yaml"] if MACHINE in roles else [])]
         self.project = ComposeProject(folder, files, f"st-{live.run}-canary", live.run, "1")
         self.outside = ComposeProject(folder, ["outside.yaml"], f"st-{live.run}-outside", live.run, "2")
         self._probes: dict[str, Probe] = {}
@@ -141,15 +143,15 @@ class CanarySite:
 
 
 @contextmanager
-def canary(say: Callable[[str], None], *, machine: bool = False) -> Iterator[CanarySite]:
-    """Bring the canary up for a block, with its nested host `machine` if that is needed.
+def canary(say: Callable[[str], None], kinds: Iterable[FaultKind] = ()) -> Iterator[CanarySite]:
+    """Bring the canary up for a block, with its nested host if one of these faults needs that.
 
     Raises EngineError, TopologyError, ResidueError when something stayed behind.
     """
     engine = DockerEngine()
     image = ensure_tools_image(say)
     with session(new_run(), engine, image, say) as live:
-        yield CanarySite(live, image, say, machine=machine)
+        yield CanarySite(live, image, say, {role for kind in kinds for role in kind.roles})
         say("cleaning up")
         residue = live.close()
     engine.close()

@@ -109,8 +109,9 @@ def conform_all(names: Sequence[str], console: Console, *, as_json: bool) -> Exi
         )
     told = Console(stderr=True) if as_json else console
     began, results = time.monotonic(), []
-    with canary(lambda text: told.print(text, style="dim", highlight=False)) as site:
-        for kind in [CATALOGUE[name] for name in names] or CATALOGUE.values():
+    kinds = [CATALOGUE[name] for name in names] or list(CATALOGUE.values())
+    with canary(lambda text: told.print(text, style="dim", highlight=False), kinds) as site:
+        for kind in kinds:
             for role in kind.roles:
                 found = conform(site, kind, role=role)
                 results.append(found)
