@@ -1,6 +1,6 @@
 # Everything here does its own set-up; the second time that takes a few seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz matrix ledger check bench doctor clean
+.PHONY: help setup demo test fuzz matrix ledger inbox check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -32,6 +32,9 @@ matrix: setup ## Every fault with every bad end (agent, harness, target, engine)
 
 ledger: setup ## Acknowledged writes under power-off, 30 trials of each: minutes
 	$(BIN)/shaketable prove scenarios/ledger/power-off.yaml --trials 30 --seed $(SEED) $(if $(OUT),--out $(OUT))
+
+inbox: setup ## The four scenarios of the social inbox, both variants, 5 trials each: an hour
+	$(BIN)/shaketable prove scenarios/inbox --trials $(TRIALS) --seed $(SEED) --lanes 1 $(if $(OUT),--out $(OUT))
 
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 - valid trials per minute of the corrected back office by number of lanes, and the bound that the scenario's own times set
 - the same verdict obtained without shaketable (naive_crash.py), in the same run, and the ratio
 - sent-to-effective delay and skew by mode, largest gap between two looks, CPU of the observer
+- nested hosts: how soon an engine answers, and a project brought up in one against the same on the engine itself
 - every fault by itself: sent-to-effective and heal, on 1 and 20 targets, beside other ways of doing it (faults.py)
 """
 
@@ -153,7 +154,8 @@ def main() -> None:
         runs = [(lanes, campaign(lanes, 2 if lanes < 4 else 4, Path(scratch) / f"lanes-{lanes}")) for lanes in LANES]
         lanes = [by_lanes(finished, n) for n, finished in runs]
         without = naive(Path(scratch))
-    import faults  # noqa: PLC0415  (it uses what is defined here)
+    import faults  # noqa: PLC0415  (they use what is defined here)
+    import nested  # noqa: PLC0415
 
     best = max(lanes, key=lambda row: row["valid_per_minute"])
     print(  # noqa: T201
@@ -166,6 +168,7 @@ def main() -> None:
                 if without["passed"]
                 else None,
                 "faults": faults.figures(Log()),
+                "nested_hosts": nested.figures(Log()),
                 "modes": by_mode([t for _, f in runs for t in f.result.scenarios[0].trials]),
             },
             indent=1,
