@@ -16,6 +16,7 @@ from hold_fault import begin
 
 from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
 from shaketable.faults import OURS
+from shaketable.model.errors import AgentError, TopologyError
 from shaketable.run.conform import CanarySite, canary
 
 KINDS = [k for k in os.environ.get("CLEANUP_KINDS", "").split(",") if k] or list(OURS)
@@ -101,7 +102,15 @@ def test_a_fault_whose_end_is_bad_leaves_nothing(
             site.stop_probing([role])
         client.close()
         _bring_back(site, role)
-    assert seconds_until(lambda: inside(site, role) == mine, 5.0) <= 5.0, (mine, inside(site, role))
+    limit = 5.0 + injection.settles
+    assert seconds_until(lambda: _inside(site, role) == mine, limit) <= limit, (mine, inside(site, role))
+
+
+def _inside(site: CanarySite, role: str) -> dict[str, list[str]] | None:
+    """What is within the target; None while it, or its engine, is between two lives."""
+    with contextlib.suppress(AgentError, TopologyError):
+        return inside(site, role)
+    return None
 
 
 def _bring_back(site: CanarySite, role: str) -> None:

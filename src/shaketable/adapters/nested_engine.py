@@ -168,8 +168,9 @@ class NestedEngines:
 
     def address(self, host: str) -> str:
         """Where a nested host's engine answers, for compose. Raises EngineError when it does not answer in time."""
-        self.engine(host)
-        return self._tunnels[host][1].address
+        address = self._tunnels[host][1].address
+        await_engine(address, f"the engine of {host}").close()
+        return address
 
     def engine(self, host: str) -> DockerEngine:
         """A connection to a nested host's engine. Raises EngineError when it does not answer in time."""

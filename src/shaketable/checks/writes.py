@@ -39,7 +39,9 @@ def writes_kept(e: WritesKept, history: TrialHistory, fault: FaultRecord, _: Sce
     if lost:
         holder, ended = max(lost.values(), key=lambda one: fault.injected - one[1])
         what = f"{len(lost)} of {len(acknowledged)} acknowledged writes are gone from {holder}"
-        because = f"{what}, the oldest acknowledged {show(fault.injected - ended)} before the {fault.kind}"
+        before = fault.injected - ended
+        when = f"{show(abs(before))} {'before' if before >= 0 else 'after'}"
+        because = f"{what}, the oldest acknowledged {when} the {fault.kind}"
     elif doubled:
         entry, holder = next(iter(doubled.items()))
         because = f"{len(doubled)} acknowledged writes are there twice, as {entry} in {holder}"

@@ -1,7 +1,8 @@
 """A change of the system's own as a fault: `deploy` runs a command where an instance runs, as its people would.
 
 A release, a switched feature or a changed setting is no failure of anything beneath the system, and still what many
-incidents began with. The command, what undoes it, and what shows that it was done are the user's own words.
+incidents began with. The command, what undoes it, and what shows that it was done are the user's own words. It is undone
+in the life of the instance in which it was done: what shall outlive a restart belongs into a store, not a file.
 """
 
 from __future__ import annotations
@@ -64,9 +65,9 @@ RELEASE_FAULTS: tuple[FaultKind, ...] = (
         params=Deploy,
         disk="as the command does",
         example={
-            "command": ["touch", "/tmp/deployed"],
-            "undo": ["rm", "-f", "/tmp/deployed"],
-            "check": ["ls", "/tmp"],
+            "command": ["touch", "/dev/shm/deployed"],
+            "undo": ["rm", "-f", "/dev/shm/deployed"],
+            "check": ["ls", "/dev/shm"],
             "shows": "deployed",
         },
     ),

@@ -359,6 +359,8 @@ class Topology(Model):
     """Where the compose files are, relative to the scenario file."""
 
     compose: str
+    lanes: Annotated[int, Field(ge=1)] | None = None
+    """At most so many copies side by side, whatever is asked for: for a topology that fills a small machine."""
 
 
 class Scenario(Model):

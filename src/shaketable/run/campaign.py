@@ -228,7 +228,7 @@ class Campaign:
                 equipment=equipment,
                 logs=equipment.store.folder / "logs" / f"{loaded.scenario.name}-{variant}",
             )
-            for number in range(1, min(self.request.lanes, len(wanted)) + 1)
+            for number in range(1, self._lanes(loaded, wanted) + 1)
         ]
         self.progress.begin(len(wanted))
         shift = _Shift(wanted, lanes=len(lanes))
@@ -240,6 +240,9 @@ class Campaign:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def _lanes(self, loaded: LoadedScenario, wanted: Sequence[Work]) -> int:
+        return min(self.request.lanes, len(wanted), loaded.scenario.topology.lanes or len(wanted))
 
     def _work_off(self, lane: Lane, shift: _Shift, places: Places) -> None:
         """A lane's life. A lane that cannot be brought up ends the campaign; one that a trial left unsteady is rebuilt."""

@@ -186,6 +186,11 @@ class Injection:
         probes = [p for p in self.site.probes() if p.address in addresses and p.at > since]
         return {"at": max((p.at for p in probes), default=0.0), "probes": probes}
 
+    @property
+    def settles(self) -> float:
+        """Seconds that undoing it may take once it was asked for."""
+        return self._plan.settles
+
     def look_before(self) -> None:
         """How everything looks just before the fault."""
         self._before = self._look()
