@@ -55,7 +55,11 @@ def audited_topology(project: ComposeProject, *, ask: bool = False) -> AuditedTo
 
     Raises ScenarioError with every problem in any file, EngineError without a compose v2.
     """
-    outer = _Reading(project)
+    try:
+        outer = _Reading(project)
+    except ScenarioError:
+        project.model()  # which says what is wrong in the files of nested hosts, too
+        raise
     services = list(outer.services(live_restore=False))
     engines: list[AuditedEngine] = []
     problems = list(outer.problems)

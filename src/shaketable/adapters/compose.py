@@ -19,14 +19,14 @@ from shaketable.adapters.command import Say
 from shaketable.adapters.compose_build import Images, ensure_bases, name_images
 from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_version
 from shaketable.adapters.compose_config import HOST_VARIABLE, read_whole, resolve
-from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model
+from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model, nested_hosts
 from shaketable.adapters.compose_source import ComposeSource
 from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL
 from shaketable.adapters.engine_client import image_client
 from shaketable.adapters.image_build import News, image_id
 from shaketable.adapters.nested_engine import NestedEngines
 from shaketable.adapters.paths import locked
-from shaketable.model.errors import EngineError, ScenarioError, TopologyError
+from shaketable.model.errors import EngineError, Problem, ScenarioError, TopologyError
 
 __all__ = ["ComposeProject", "compose_version"]
 
@@ -167,8 +167,8 @@ class ComposeProject:
 
     @cached_property
     def inner(self) -> Mapping[str, ComposeProject]:
-        """The project within each nested host. Raises ScenarioError."""
-        return {host: self._inner(host, entry.files) for host, entry in self._outer_model.nested.items()}
+        """The project within each nested host, whatever else is wrong with the files. Raises ScenarioError."""
+        return {host: self._inner(host, entry.files) for host, entry in nested_hosts(self._resolved).items()}
 
     def _inner(self, host: str, files: Sequence[str]) -> ComposeProject:
         folder = (self.folder / files[0]).parent
@@ -184,12 +184,15 @@ class ComposeProject:
         """What compose makes of the files."""
         environment = {HOST_VARIABLE: self.host} if self.host else None
         document = resolve(self.folder, self.files, self.name, self._source, environment)
-        if "nested" in (document.get(EXTENSION) or {}):
+        if self.host and EXTENSION in document:
+            message = f"{EXTENSION} is for the topology's own files; these are of what runs in its nested hosts"
+            raise ScenarioError([self._source.problem(message, EXTENSION)])
+        if nested_hosts(document):
             networks = document.setdefault("networks", {})
             networks.setdefault("default", {"name": f"{self.name}_default"})
             for key, entry in networks.items():  # names are looked up in it as in a domain, where there is no "_"
                 if entry.get("name") == f"{self.name}_{key}":
-                    entry["name"] = f"{self.name}-{key}"
+                    entry["name"] = f"{self.name}-{key}".replace("_", "-")
         return document
 
     @cached_property
@@ -199,15 +202,21 @@ class ComposeProject:
     @cached_property
     def _model(self) -> ComposeModel:
         """The topology with the services of its nested hosts. Raises ScenarioError with the problems of all files."""
-        problems, whole = [], dict(self._outer_model.nested)
+        services: dict[str, tuple[str, ...]] = {}
+        problems: list[Problem] = []
         for host, inner in self.inner.items():
             try:
-                whole[host] = replace(whole[host], services=tuple(inner.model().services))
+                services[host] = tuple(inner.model().services)
             except ScenarioError as error:
                 problems += error.problems
+        try:
+            outer = self._outer_model
+        except ScenarioError as error:
+            raise ScenarioError(list(dict.fromkeys([*error.problems, *problems]))) from error
         if problems:
             raise ScenarioError(list(dict.fromkeys(problems)))
-        return replace(self._outer_model, nested=whole)
+        whole = {host: replace(entry, services=services[host]) for host, entry in outer.nested.items()}
+        return replace(outer, nested=whole)
 
     @cached_property
     def _images(self) -> Images:

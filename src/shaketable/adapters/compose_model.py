@@ -80,7 +80,7 @@ def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> Compose
     if problems:
         raise ScenarioError(problems)
     ours = resolved.get(EXTENSION) or {}
-    nested = read_nested(ours.get("nested") or {})
+    nested = nested_hosts(resolved)
     if not services and not nested:
         raise ScenarioError([source.problem("there are no services", "services")])
     declared = ours.get("hosts")
@@ -88,6 +88,12 @@ def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> Compose
     hosts = {name: tuple(members) for name, members in declared.items()} if declared else _by_namespace(services)
     hosts |= {name: (name,) for name in nested}
     return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes, nested)
+
+
+def nested_hosts(resolved: Mapping[str, Any]) -> dict[str, Nested]:
+    """The nested hosts as far as they can be read, whatever else is wrong with the document."""
+    ours = resolved.get(EXTENSION)
+    return read_nested(ours.get("nested")) if isinstance(ours, Mapping) else {}
 
 
 def _service(name: str, entry: Mapping[str, Any]) -> Service:
@@ -149,7 +155,9 @@ def _check_extension(
     if "hosts" in value:
         yield from _check_hosts(value["hosts"], services, source)
     if "nested" in value:
-        yield from check_nested(value["nested"], {*services, *(value.get("hosts") or {})}, source)
+        grouped = value.get("hosts")
+        hosts = dict.fromkeys(grouped, "host of x-shaketable.hosts") if isinstance(grouped, Mapping) else {}
+        yield from check_nested(value["nested"], {**hosts, **dict.fromkeys(services, "service")}, source)
     if "volumes" in value:
         nested = value.get("nested")
         engines: dict[str, Any] = {data_volume(host): {} for host in nested} if isinstance(nested, Mapping) else {}

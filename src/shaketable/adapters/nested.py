@@ -8,7 +8,8 @@ another engine's data, filled once, whose layers all nested hosts share read-onl
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from typing import Any, Final
@@ -29,6 +30,8 @@ from shaketable.model.errors import Problem
 VERSIONS: Final = ("20.10", "26.1")
 """Engines that a nested host can have: those of Debian 12 and 13."""
 _KEYS: Final = ("compose", "engine", "daemon", "hold")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
+"""A name that others can look up, and that the inner project can have."""
 _REPOSITORY: Final = "shaketable/nested"
 _STORE: Final = "shaketable/nested-store"
 _BRIDGE: Final = "10.231.0.1"
@@ -55,35 +58,39 @@ class Nested:
         return self.engine or VERSIONS[0]
 
 
-def read_nested(value: Mapping[str, Any]) -> dict[str, Nested]:
-    """Read `x-shaketable.nested` once `check_nested` has found nothing."""
+def read_nested(value: object) -> dict[str, Nested]:
+    """Read of `x-shaketable.nested`, as compose gives it, every host whose files are known; `check_nested` judges it."""
+    if not isinstance(value, Mapping):
+        return {}
+    # Compose writes `$$` for `$`, as for the next compose to read.
+    plain: Mapping[str, Any] = json.loads(json.dumps(value).replace("$$", "$"))
     return {
-        name: Nested(_files(entry), str(entry.get("engine") or ""), entry.get("daemon") or {}, bool(entry.get("hold")))
-        for name, entry in value.items()
+        name: Nested(files, str(entry.get("engine") or ""), entry.get("daemon") or {}, entry.get("hold") is True)
+        for name, entry in plain.items()
+        if isinstance(entry, Mapping) and (files := _files(entry))
     }
 
 
 def _files(entry: Mapping[str, Any]) -> tuple[str, ...]:
-    files = entry["compose"]
-    return (files,) if isinstance(files, str) else tuple(files)
+    """Files of the inner project; none where they are not written as they should be."""
+    files = entry.get("compose")
+    listed = [files] if isinstance(files, str) else files if isinstance(files, list) else []
+    return tuple(listed) if all(isinstance(file, str) and file for file in listed) else ()
 
 
-def check_nested(value: object, services: Collection[str], source: ComposeSource) -> Iterator[Problem]:
-    """Find every problem of `x-shaketable.nested`."""
+def check_nested(value: object, taken: Mapping[str, str], source: ComposeSource) -> Iterator[Problem]:
+    """Find every problem of `x-shaketable.nested`; `taken` are names that mean something else, and what."""
     place = ("x-shaketable", "nested")
     if not isinstance(value, Mapping) or not value:
         yield source.problem("x-shaketable.nested must map each nested host's name to its settings", *place)
         return
     for name, entry in value.items():
-        if name in services:
-            yield source.problem(f"the nested host {name!r} has the name of a service", *place, name)
-        if not isinstance(entry, Mapping) or not entry.get("compose"):
-            message = (
-                f"the nested host {name!r} needs the compose files of what runs in it: compose: [host/compose.yaml]"
-            )
+        if not _NAME.fullmatch(name):
+            message = f"the nested host's name {name!r} must be letters, digits and '-', at most 63 of them"
             yield source.problem(message, *place, name)
-            continue
-        yield from _check_entry(name, entry, source)
+        if name in taken:
+            yield source.problem(f"the nested host {name!r} has the name of a {taken[name]}", *place, name)
+        yield from _check_entry(name, entry if isinstance(entry, Mapping) else {}, source)
 
 
 def _check_entry(name: str, entry: Mapping[str, Any], source: ComposeSource) -> Iterator[Problem]:
@@ -91,14 +98,16 @@ def _check_entry(name: str, entry: Mapping[str, Any], source: ComposeSource) -> 
     for key in entry:
         if key not in _KEYS:
             yield source.problem(f"the nested host {name!r}: unknown key {key!r}{nearest(key, _KEYS)}", *place, key)
-    files = entry["compose"]
-    if not isinstance(files, str) and not (isinstance(files, list) and all(isinstance(f, str) for f in files)):
+    if not entry.get("compose"):
+        message = f"the nested host {name!r} needs the compose files of what runs in it: compose: [host/compose.yaml]"
+        yield source.problem(message, *place, "compose")
+    elif not _files(entry):
         yield source.problem(f"the nested host {name!r}: compose must be a list of files", *place, "compose")
     engine = entry.get("engine")
     if engine is not None and str(engine) not in VERSIONS:
         number = "; put the number in quotes" if isinstance(engine, float) else nearest(str(engine), VERSIONS)
         yield source.problem(f"the nested host {name!r}: no engine {engine!r}{number}", *place, "engine")
-    if not isinstance(entry.get("daemon") or {}, Mapping):
+    if not isinstance(entry.get("daemon"), Mapping | None):
         yield source.problem(f"the nested host {name!r}: daemon must be a mapping, as daemon.json", *place, "daemon")
     if not isinstance(entry.get("hold", False), bool):
         yield source.problem(f"the nested host {name!r}: hold must be true or false", *place, "hold")
