@@ -78,6 +78,8 @@ class Tunnel:
             far = cast("socket.socket", getattr(stream, "_sock", stream))
             far.settimeout(None)
             with self._lock:
+                if self._closed:
+                    return
                 self._open |= {near, far}
             threading.Thread(target=_pour, args=(near, far), daemon=True).start()
             _unwrap(far, near)
@@ -88,6 +90,8 @@ class Tunnel:
                 self._open -= {near, *([far] if far is not None else [])}
             for end in (near, far):
                 if end is not None:
+                    with contextlib.suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)  # a close alone is not heard while another thread still reads
                     with contextlib.suppress(OSError):
                         end.close()
 
@@ -162,7 +166,8 @@ class NestedEngines:
                     continue
                 if old is not None:
                     old[1].close()
-                    self._engines.pop(host).close()
+                    if (engine := self._engines.pop(host, None)) is not None:
+                        engine.close()
                 assert self._client is not None, "there are containers"
                 self._tunnels[host] = (container, Tunnel(self._client, container))
 
