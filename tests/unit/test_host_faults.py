@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from shaketable.faults import CATALOGUE, Plan
@@ -61,3 +63,14 @@ def test_namespace_holders_start_first() -> None:
 def test_the_holder_of_the_namespace_ends_last(kind: str) -> None:
     """The engine takes the link of an ended holder away, and what the others still have to say would be lost."""
     assert [step["member"] for step in plan(kind).steps] == ["host-2-orders", "host-2"]
+
+
+@pytest.mark.parametrize("kind", ["power-off", "reboot", "cut"])
+def test_links_of_what_runs_in_a_nested_host_are_found_there(kind: str) -> None:
+    """Their outer ends are in that host's network, so each step says which that is and who lives there; others say nothing."""
+    inside = replace(TARGET, links=(Link("veth1", 7, netns=77, via=11), Link("veth2", 8)))
+    made = CATALOGUE[kind].plan_for(inside, CATALOGUE[kind].params())
+    for steps in (made.steps, made.undo):
+        first, second = (step for step in steps if step["do"] == "link")
+        assert (first["netns"], first["via"]) == (77, 11)
+        assert not {"netns", "via"} & set(second)

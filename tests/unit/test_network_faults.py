@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from shaketable.agent.changes import shape
 from shaketable.agent.changes.shape import discipline
 from shaketable.faults import CATALOGUE, Params, Seen, UnfitError, witness
 from shaketable.faults.network import Partition, apart
@@ -167,3 +170,79 @@ def test_one_service_is_parted_and_no_other(now: str, before: str, received: int
         passed = {f"{p.name}>host-1": received for p in ONE.peers}
         looks.append({**datagrams(ONE, passed), "connects": {"at": 5.0, "tries": tries}})
     assert (witness(kind, Seen(ONE, given, *looks)).at is not None) == effective
+
+
+NESTED = replace(ONE, members=(replace(ONE.members[0], interfaces=("eth0", "eth1"), nested="20.10"),))
+INSIDE = replace(ONE, name="host-1/web", links=(Link("veth1", 9, netns=1, via=41),), inside="host-1")
+
+
+@pytest.mark.parametrize("kind", ["partition", "lossy", "reject", "connection-limit", "slow", "jam"])
+def test_what_passes_through_a_nested_host_is_hit_too(kind: str) -> None:
+    """Its containers' packets pass between its link and its bridges: rules stand there as well, and only on its links."""
+    given = params(kind, **{**CATALOGUE[kind].example, **({"peers": ["host-2"]} if kind == "partition" else {})})
+    made = [step for step in CATALOGUE[kind].plan_for(NESTED, given).steps if step["do"] == "rules"]
+    assert made
+    assert all(step["forward"] == ["eth0", "eth1"] for step in made)
+    for target in (ONE, INSIDE):
+        assert not any("forward" in step for step in CATALOGUE[kind].plan_for(target, given).steps)
+
+
+def test_what_a_nested_host_sends_is_shaped_where_it_leaves() -> None:
+    """Its bridges and their ports carry what its containers say to each other, and what they get."""
+    kind, given = CATALOGUE["throttled"], params("throttled", rate="2 Mbit/s", direction="out")
+    plan = kind.plan_for(NESTED, given)
+    assert [step["interfaces"] for step in (*plan.steps, *plan.undo)] == [["eth0", "eth1"]] * 2
+    assert "interfaces" not in kind.plan_for(ONE, given).steps[0]
+
+
+class Kernel:
+    """Notes what is shaped, and where; `there` are the links and interfaces of each namespace."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, there: dict[tuple[int, int], list[str]]) -> None:
+        self.done: list[tuple[tuple[int, int], str]] = []
+        self._there, self._at = there, (0, 0)
+        for name in ("beside", "inside"):
+            monkeypatch.setattr(shape, name, self._entered)
+        monkeypatch.setattr(shape, "open_netns", lambda *_: shape.os.dup(0))
+        monkeypatch.setattr(shape, "_tc", self._tc)
+        monkeypatch.setattr(shape, "link_is_up", lambda name, _: True if name in self._there[self._at] else None)
+        monkeypatch.setattr(shape.socket, "if_nameindex", lambda: [*enumerate(self._there[self._at])])
+
+    @contextmanager
+    def _entered(self, inode: int, pid: int) -> Iterator[None]:
+        self._at = (inode, pid)
+        yield
+        self._at = (0, 0)
+
+    def _tc(self, *words: str) -> str:
+        if words[1] == "show":
+            return "qdisc tbf 57a1: root "
+        self.done.append((self._at, f"{words[1]} {words[3]}"))
+        return ""
+
+
+def test_links_of_what_runs_inside_are_shaped_in_its_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their outer ends are in the nested host's own network, found by its first process; nothing of ours is elsewhere."""
+    plan = CATALOGUE["throttled"].plan_for(INSIDE, params("throttled", rate="2 Mbit/s", direction="in"))
+    kernel = Kernel(monkeypatch, {(0, 0): ["veth1"], (1, 41): ["veth1"]})
+    shape.add(plan.steps[0])
+    shape.remove(plan.undo[0])
+    assert kernel.done == [((1, 41), "add veth1"), ((1, 41), "del veth1")]
+
+
+def test_of_a_nested_host_only_its_own_links_are_shaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that has gone since is left out; what its engine makes is left alone, before and after."""
+    plan = CATALOGUE["throttled"].plan_for(NESTED, params("throttled", rate="2 Mbit/s", direction="out"))
+    kernel = Kernel(monkeypatch, {(1, 1): ["lo", "eth0", "docker0", "veth7"]})
+    shape.add(plan.steps[0])
+    shape.remove(plan.undo[0])
+    assert kernel.done == [((1, 1), "add eth0"), ((1, 1), "del eth0")]
+
+
+def test_connections_that_end_inside_are_reset_there() -> None:
+    """A nested host's own connections are not those of its containers: reset says which target would do."""
+    kind = CATALOGUE["reset"]
+    with pytest.raises(UnfitError, match="end in its instances") as caught:
+        kind.plan_for(NESTED, params("reset"))
+    assert "host-1/web" in caught.value.hint
+    assert [step["do"] for step in kind.plan_for(INSIDE, params("reset")).steps] == ["reset"]

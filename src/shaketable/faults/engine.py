@@ -72,18 +72,21 @@ def _same(seen: Seen) -> bool:
 
 def _stop_wrong(seen: Seen) -> list[str]:
     now = seen.now["engine"]
-    wrong = [f"its engine answers as {now['version']}"] if now["version"] else []
+    wrong = [] if seen.before["engine"]["version"] else ["its engine gave no answer before, either"]
+    wrong += [f"its engine answers as {now['version']}"] if now["version"] else []
     return wrong + (["the process of its engine is still there"] if now["engines"] else [])
 
 
 def _kill_wrong(seen: Seen) -> list[str]:
+    if not seen.before["engine"]["engines"]:
+        return ["no process of its engine was seen before"]
     return ["the engine's process of before is still there"] if _same(seen) else []
 
 
 def _restart_wrong(seen: Seen) -> list[str]:
     now = seen.now["engine"]
     wrong = _kill_wrong(seen)
-    return wrong + ([] if now["version"] else ["its engine does not answer yet"])
+    return wrong + ([] if now["version"] and now["engines"] else ["its engine does not answer yet"])
 
 
 def _upgrade_wrong(seen: Seen) -> list[str]:

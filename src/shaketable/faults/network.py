@@ -16,7 +16,7 @@ from pydantic import Field, field_validator
 
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, Step, UnfitError
 from shaketable.model.units import Bandwidth, Duration, Share, show_bandwidth
-from shaketable.ports.targets import Target
+from shaketable.ports.targets import Member, Target
 
 Direction = Literal["both", "in", "out"]
 Pattern = Literal["none", "halves", "ring", "bridge"]
@@ -79,14 +79,16 @@ def chain_name(target: Target, kind: str, params: Params) -> str:
     return f"ST-{blake2b(text.encode(), digest_size=5).hexdigest()}"
 
 
+def _through(member: Member) -> dict[str, list[str]]:
+    """Where packets of a nested host's containers pass: most of what it gets and sends is theirs."""
+    return {"forward": list(member.interfaces)} if member.nested else {}
+
+
 def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
     """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.changes.rules."""
     chain = chain_name(target, kind, params)
     members = [m.name for m in target.members]
-    every = [
-        {**m.step, "members": members, "chain": chain, **({"forward": list(m.interfaces)} if m.nested else {})}
-        for m in target.namespaces
-    ]
+    every = [{**m.step, "members": members, "chain": chain, **_through(m)} for m in target.namespaces]
     return Plan(tuple({"do": "rules", **s, **ways} for s in every), tuple({"do": "no-rules", **s} for s in every))
 
 
@@ -201,7 +203,7 @@ def _partition_wrong(seen: Seen) -> list[str]:
     return wrong
 
 
-def _through(seen: Seen) -> list[str]:
+def _still_lost(seen: Seen) -> list[str]:
     """Pairs, after heal, between which anything is still lost."""
     if "connects" in seen.now:
         before, now = seen.before["connects"]["tries"], seen.now["connects"]["tries"]
@@ -234,7 +236,7 @@ def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | 
         for way in ("in", "out") if params.direction == "both" else (params.direction,):
             # A queue for each way: both ends of one connection within a host would otherwise share one.
             number = int(chain[3:7], 16) // 2 * 2 + (way == "out")
-            what = {**member.step, "members": members, "chain": f"{chain}{way[0]}"}
+            what = {**member.step, "members": members, "chain": f"{chain}{way[0]}", **_through(member)}
             steps.append({"do": "run", "program": "delay", "queue": number, "delay": delay, "jitter": jitter, **what})
             steps.append({"do": "rules", way: [f"-j NFQUEUE --queue-num {number} --queue-bypass"], **what})
             undo.append({"do": "no-rules", **what})
@@ -293,7 +295,7 @@ def _slow_left(seen: Seen) -> list[str]:
     late = [
         f"{way} still takes {m * 1e3:.1f} ms" for way, m, hit in _medians(seen) if hit and m and m >= seen.params.delay
     ]
-    return _through(seen) + late
+    return _still_lost(seen) + late
 
 
 def _jam_wrong(seen: Seen) -> list[str]:
@@ -337,9 +339,13 @@ def _shaped(target: Target, direction: Direction, **what: float) -> Plan:
     """A queueing discipline on the target's own interfaces for what goes out, on its links for what comes in."""
     members = [m.name for m in target.members]
     out = target.namespaces if direction in ("out", "both") else ()
-    steps: list[Step] = [{"links": [], "members": members, **what, **member.step} for member in out]
+    steps: list[Step] = [
+        # A nested host has bridges beside them, and what passes there is between its own containers.
+        {"links": [], "members": members, **what, **m.step, **({"interfaces": list(m.interfaces)} if m.nested else {})}
+        for m in out
+    ]
     if direction in ("in", "both"):
-        links = [[link.name, link.index] for link in target.links]
+        links = [[link.name, link.index, *((link.netns, link.via) if link.netns else ())] for link in target.links]
         steps.append({"links": links, "members": members, **what, **target.start_order[0].step})
     return Plan(tuple({"do": "shape", **s} for s in steps), tuple({"do": "no-shape", **s} for s in steps))
 
@@ -405,7 +411,7 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
             _partition_looks,
             _partition_wrong,
             _losses,
-            _through,
+            _still_lost,
         ),
         params=Partition,
         needs=("iptables",),
@@ -441,7 +447,7 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
             _sample(5, lambda _: 0.1),
             _jam_wrong,
             _delays,
-            _through,
+            _still_lost,
         ),
         params=Held,
         needs=("iptables", "nfqueue"),
@@ -459,7 +465,7 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
             _sample(_LOSS_SAMPLE, lambda _: 0.1),
             _lossy_wrong,
             _losses,
-            _through,
+            _still_lost,
         ),
         params=Loss,
         needs=("iptables", "statistic"),

@@ -36,6 +36,7 @@ def _looks(target: Target, params: Deploy) -> Mapping[str, Look]:
 def _wrong(seen: Seen) -> list[str]:
     text = seen.params.shows
     wrong = [f"in {name} the check already printed {text!r}" for name, r in seen.before.items() if _shows(r, text)]
+    wrong += [f"in {name} the check failed before: {r['error']}" for name, r in seen.before.items() if r.get("error")]
     return wrong + [
         f"in {name} the check printed {str(r.get('output', ''))[:80]!r}"
         for name, r in seen.now.items()

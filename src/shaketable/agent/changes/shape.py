@@ -2,6 +2,8 @@
 
     {"do": "shape", "rate": bits per second, "links": [[name, index]], **member.step}   links: what comes in; none: what goes out
     {"do": "shape", "delay": seconds, "jitter": seconds, ...}   where the kernel has netem
+    {"do": "shape", "links": [[name, index, netns, via]], ...}  links that are in that namespace, where the process via is
+    {"do": "shape", "interfaces": [name], ...}   of its own interfaces these alone
     {"do": "no-shape", ...}
 
 The discipline carries a handle of ours, so that only what is ours is ever removed. Sources: tc(8), tc-tbf(8), tc-netem(8).
@@ -15,7 +17,7 @@ import subprocess
 from typing import Any, Final
 
 from shaketable.agent.kernel import KernelError, link_is_up
-from shaketable.agent.namespaces import inside, open_netns
+from shaketable.agent.namespaces import beside, inside, open_netns
 
 _HANDLE: Final = "57a1:"
 _LIMIT: Final = 5.0
@@ -25,13 +27,14 @@ def add(step: dict[str, Any]) -> None:
     """Set the disciplines. Raises KernelError with tc's own words, and where something else shapes already."""
     words = ["root", "handle", _HANDLE, *discipline(step)]
     if step["links"]:
-        for name, index in step["links"]:
-            if link_is_up(name, index) is None:
-                raise KernelError(f"link {name} of {step['member']} is another one than before")
-            _tc("qdisc", "add", "dev", name, *words)
+        for name, index, *space in step["links"]:
+            with beside(*(space or (0, 0))):
+                if link_is_up(name, index) is None:
+                    raise KernelError(f"link {name} of {step['member']} is another one than before")
+                _tc("qdisc", "add", "dev", name, *words)
         return
     with inside(step["netns"], step["pid"]):
-        for name in _interfaces():
+        for name in _interfaces(step):
             _tc("qdisc", "add", "dev", name, *words)
 
 
@@ -48,9 +51,10 @@ def discipline(step: dict[str, Any]) -> list[str]:
 
 def remove(step: dict[str, Any]) -> None:
     """Take the disciplines away; harmless when they, or the namespace, are gone. Raises KernelError when they stay."""
-    for name, index in step["links"]:
-        if link_is_up(name, index) is not None:
-            _remove(name)
+    for name, index, *space in step["links"]:
+        with beside(*(space or (0, 0))):
+            if link_is_up(name, index) is not None:
+                _remove(name)
     if step["links"]:
         return
     there = open_netns(step["netns"], step["pid"])
@@ -58,7 +62,7 @@ def remove(step: dict[str, Any]) -> None:
         return
     os.close(there)
     with inside(step["netns"], step["pid"]):
-        for name in _interfaces():
+        for name in _interfaces(step):
             _remove(name)
 
 
@@ -67,8 +71,9 @@ def _remove(name: str) -> None:
         _tc("qdisc", "del", "dev", name, "root", "handle", _HANDLE)
 
 
-def _interfaces() -> list[str]:
-    return [name for _, name in socket.if_nameindex() if name != "lo"]
+def _interfaces(step: dict[str, Any]) -> list[str]:
+    there = [name for _, name in socket.if_nameindex() if name != "lo"]
+    return [name for name in there if name in step.get("interfaces", there)]
 
 
 def _tc(*words: str) -> str:
