@@ -99,7 +99,12 @@ ONE_MISTAKE = [
     ("float without unit", "8ms", "5.0", "37:10: observers.every: 5.0 has no unit; write a duration"),
     ("wrong unit", "99 %", "99 s", "'99 s' is not a share; write a share as a number and %, as in '99 %'"),
     ("list for a window", "0s..500ms", "[0s, 500ms]", "faults[crash].after: a list is not a duration"),
-    ("holder kind", "kind: etcd", "kind: etc", "must be etcd or haproxy or http-json or containers, not 'etc'; did you mean 'etcd'?"),
+    (
+        "holder kind",
+        "kind: etcd",
+        "kind: etc",
+        "must be etcd or haproxy or http-json or containers, not 'etc'; did you mean 'etcd'?",
+    ),
     ("option", "arrivals: poisson", "arrivals: poison", "load.arrivals: must be poisson or constant, not 'poison'"),
     ("text as number", "services: 12", 'services: "12"', "steady.lists.services: must be a whole number, not '12'"),
     ("true as number", "services: 12", "services: true", "steady.lists.services: must be a whole number, not true"),
