@@ -22,6 +22,8 @@ CGROUPS = Path("/host/cgroup")
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFINDEX = 0x8913, 0x8914, 0x8933
 _IFF_UP = 0x1
 _LISTEN = "0A"
+_MAPPED = "0000000000000000FFFF0000"
+"""What stands before an IPv4 address in one of IPv6."""
 
 
 class KernelError(Exception):
@@ -284,17 +286,25 @@ def sockets(cgroup: str) -> set[int]:
 def listening(pid: int, owned: set[int]) -> list[tuple[str, int]]:
     """TCP addresses on which one of the `owned` sockets (inodes) listens for others: "" for all of them, never loopback."""
     places = set()
-    for table, loopback in (("tcp", "7F"), ("tcp6", "")):
+    for table in ("tcp", "tcp6"):
         with contextlib.suppress(OSError):
             for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]:
                 local, state, inode = line.split()[1], line.split()[3], int(line.split()[9])
                 address, _, port = local.partition(":")
-                # The address is little-endian hex: loopback 127.x ends in 7F; ::1 ends in 01000000.
-                lo = address.endswith(loopback) if loopback else address == "0" * 24 + "01000000"
-                if state == _LISTEN and not lo and inode in owned:
-                    bound = socket.inet_ntoa(struct.pack("<I", int(address, 16))) if loopback else "0.0.0.0"
-                    places.add(("" if bound == "0.0.0.0" else bound, int(port, 16)))
+                bound = _bound(address)
+                if state == _LISTEN and bound is not None and inode in owned:
+                    places.add((bound, int(port, 16)))
     return sorted(places)
+
+
+def _bound(address: str) -> str | None:
+    """IPv4 address of a socket, from the kernel's hexadecimal: "" for all, None for loopback and for one of IPv6 alone."""
+    last = address.removeprefix(_MAPPED)
+    if not last.strip("0"):
+        return ""
+    if len(last) != 8 or last.endswith("7F"):  # it is little-endian: 127.x comes last
+        return None
+    return socket.inet_ntoa(struct.pack("<I", int(last, 16)))
 
 
 def _write(path: Path, text: str) -> None:

@@ -27,12 +27,12 @@ def ask(step: dict[str, Any]) -> None:
     root = _root(step)
     try:
         pipe = os.open(root / _REQUESTS, os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            os.write(pipe, f"{step['ask']}\n".encode())
+        finally:
+            os.close(pipe)
     except OSError as error:
         raise kernel.KernelError(f"nobody looks after the engine of {step['member']}: {error.strerror}") from error
-    try:
-        os.write(pipe, f"{step['ask']}\n".encode())
-    finally:
-        os.close(pipe)
 
 
 def kill(step: dict[str, Any]) -> None:
@@ -43,9 +43,13 @@ def kill(step: dict[str, Any]) -> None:
 
 
 def engine(step: dict[str, Any]) -> tuple[int, int] | None:
-    """Pid and start of the engine's process, as this process sees it; None when none runs. Raises KernelError."""
+    """Pid and start of the engine's process, as this process sees it; None when none runs.
+
+    Raises KernelError when the host has ended.
+    """
+    root = _root(step)
     try:
-        inner = int((_root(step) / _ENGINE).read_text())
+        inner = int((root / _ENGINE).read_text())
         pid = kernel.within(step["pid"], inner)
     except (OSError, ValueError, kernel.KernelError):
         return None

@@ -34,13 +34,15 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     engines = [[pid, kernel.started(pid)] for pid in kernel.processes(look["cgroup"]) if _command(pid) == "dockerd"]
     try:
         version = str(_ask(path, "/version")["Version"])
-        rows = _ask(path, "/containers/json?all=1")
-    except (OSError, ValueError, KeyError):
+        # A container that is just being removed has no name any more.
+        rows = [row for row in _ask(path, "/containers/json?all=1") if row["Names"]]
+        states = {row["Names"][0].lstrip("/"): (str(row["State"]), str(row["Id"])) for row in rows}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError):
         return {"version": "", "engines": engines, "containers": {}}
     lives = _lives(look["cgroup"])
     containers = {
-        row["Names"][0].lstrip("/"): {"state": row["State"], "id": row["Id"], "since": lives.get(row["Id"], 0.0)}
-        for row in rows
+        name: {"state": state, "id": identity, "since": lives.get(identity, 0.0)}
+        for name, (state, identity) in states.items()
     }
     return {"version": version, "engines": engines, "containers": containers}
 
@@ -53,7 +55,7 @@ def _command(pid: int) -> str:
 
 
 def _ask(path: str, what: str) -> Any:
-    """One answer of the engine. Raises OSError when there is none, ValueError when it is not JSON."""
+    """One answer of the engine. Raises OSError when there is none, ValueError when it is not whole, or not JSON."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as stream:
         stream.settimeout(_LIMIT)
         stream.connect(path)
