@@ -114,8 +114,9 @@ class Injection:
         What runs in a nested host has that host as its only peer, and is nobody else's: its own addresses mean nothing
         outside.
         """
-        outer = {host for name in targets if (host := name.partition("/")[0]) != name and host in hosts}
-        if self.kind.speaks_of_peers and len(outer) < len(targets):
+        inside = {name: host for name in targets if (host := name.partition("/")[0]) != name and host in hosts}
+        outer = set(inside.values())
+        if self.kind.speaks_of_peers and len(inside) < len(targets):
             return {host: services for host, services in hosts.items() if "/" not in host}
         parts = {
             host for host, services in hosts.items() if any(set(services) > set(mine) for mine in targets.values())
@@ -132,7 +133,7 @@ class Injection:
         peers = tuple(
             resolved[name]
             for name in self.order.hosts
-            if name in resolved and not own & {m.name for m in resolved[name].members}
+            if name in resolved and not resolved[name].inside and not own & {m.name for m in resolved[name].members}
         )
         shared = sorted(
             {m.name for host in resolved.values() for m in host.members if m.netns in spaces and m.name not in own}

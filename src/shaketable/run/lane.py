@@ -156,7 +156,7 @@ class Lane:
         if len(holders) < len(described):
             self._running = Running(
                 {name: holder for name, holder in described.items() if name not in holders},
-                places(self.instances, self.project.model().hosts, self.keeper.agent()),
+                places(self.instances, self.project.model().places.everything, self.keeper.agent()),
                 self.keeper.another_witness(),
                 on_look=self._looked,
                 on_beat=self._beat,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from shaketable.adapters.docker_engine import NESTED_LABEL
 from shaketable.adapters.fault_agent import FaultAgent, Witness
 from shaketable.adapters.instances import Instances
 from shaketable.model.errors import AgentError
@@ -29,16 +29,19 @@ class Places:
 
 def places(instances: Instances, hosts: Mapping[str, Sequence[str]], agent: FaultAgent) -> Places:
     """Find where the containers of a topology that is up are. Raises AgentError, EngineError, TopologyError."""
-    host_of = {service: host for host, services in hosts.items() for service in services}
-    nested = {name.partition("/")[0] for name in instances.inner}
+    shown = {service: _shown(host, service, services) for host, services in hosts.items() for service in services}
     facts = {name: instances.facts([name])[0] for name in instances.outer}
+    nested = {name for name, one in facts.items() if NESTED_LABEL in one.labels}
     cgroups = agent.cgroups({name: one.pid for name, one in facts.items() if one.running})
-    entries = {name: name if host_of.get(name, name) == name else f"{host_of[name]}/{name}" for name in instances.outer}
     return Places(
-        {entries[name]: cgroup for name, cgroup in cgroups.items() if name not in nested},
+        {shown.get(name, name): cgroup for name, cgroup in cgroups.items() if name not in nested},
         {name: cgroup for name, cgroup in cgroups.items() if name in nested},
         {container: name for name, container in instances.inner.items()},
     )
+
+
+def _shown(host: str, service: str, services: Sequence[str]) -> str:
+    return service if list(services) == [host] else f"{host}/{service}"
 
 
 class Running:
@@ -68,20 +71,24 @@ class Running:
 
     @property
     def lost(self) -> bool:
-        """Whether the witness that looks is gone."""
-        return self._witness.lost and not self._stop.is_set()
+        """Whether the witness that looks is gone, or gives no answer any more."""
+        return (self._witness.lost or not self._thread.is_alive()) and not self._stop.is_set()
 
     def _watch(self) -> None:
         every = min((h.every for h in self._holders.values() if h.every), default=EVERY)
-        last = beat = time.monotonic()
-        looks, gap = 0, 0.0
-        while not self._stop.wait(max(0.0, last + every - time.monotonic())):
+        wait, looks, gap = 0.0, 0, 0.0
+        last: float | None = None
+        beat = 0.0
+        while not self._stop.wait(wait):
             try:
                 seen = self._witness.look({"x": self._look})["x"]
             except AgentError:
                 return
+            wait = every  # from the answer on: the time in it is that of the engine's machine, which may be another one
             at = float(seen["at"])
             self._tell(at, None if "error" in seen else self._lists(seen))
+            if last is None:
+                last = beat = at
             looks, gap, last = looks + 1, max(gap, at - last), at
             if at - beat >= _BEAT:
                 for name in self._holders:
@@ -105,7 +112,10 @@ class Running:
 
 
 def entries(seen: Mapping[str, Mapping[str, object]], inside: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
-    """A reading as the lists `names` and `starts`. A nested host is listed for what runs in it, and by itself."""
+    """A reading as the lists `names` and `starts`. Of a nested host what runs in it is listed, and not itself.
+
+    What its engine was never asked about is called by the beginning of its id.
+    """
     lives: dict[str, object] = {**seen["running"]}
     for host, found in seen["inside"].items():
         assert isinstance(found, Mapping), "container ids to seconds"
