@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from shaketable.adapters.docker_engine import ContainerFacts
-from shaketable.faults import CATALOGUE
+from shaketable.faults import CATALOGUE, UnfitError
+from shaketable.model.errors import TopologyError
 from shaketable.ports import Member, Target
 from shaketable.run.injection import Injection, Order
 
@@ -25,7 +26,8 @@ HOSTS: Mapping[str, Sequence[str]] = {
 class FakeSite:
     """A topology whose targets are made from their names; `asked` are the containers whose facts were wanted."""
 
-    def __init__(self, **gateways: str) -> None:
+    def __init__(self, *, silent: bool = False, **gateways: str) -> None:
+        self._silent = silent
         self.asked: list[str] = []
         self.knocked: list[str] = []
         self._gateways = gateways
@@ -46,7 +48,8 @@ class FakeSite:
         )
         ip = f"10.232.0.{number}" if inside else f"10.0.0.{number}"
         gateway = self._gateways.get(name.partition("/")[2], "10.232.0.1") if inside else ""
-        return Target(name, members, (), ((ip, 80),), (ip,), inside=inside, gateway=gateway)
+        addresses = () if self._silent else ((ip, 80),)
+        return Target(name, members, (), addresses, (ip,), inside=inside, gateway=gateway)
 
     def engine_of(self, container: str) -> Any:
         """Nobody asks."""
@@ -123,7 +126,7 @@ def test_what_runs_in_a_nested_host_is_nobodys_peer() -> None:
 
 def test_without_a_way_to_its_host_it_has_no_peer() -> None:
     """An instance without a network has no gateway, and a fault that needs a peer says so."""
-    with pytest.raises(Exception, match="host-3/web has no peer to be parted from"):
+    with pytest.raises(UnfitError, match="host-3/web has no peer to be parted from"):
         prepared(FakeSite(web=""), "partition", "host-3/web")
 
 
@@ -136,3 +139,10 @@ def test_a_fault_that_does_not_speak_of_peers_resolves_none() -> None:
     found = prepared(site, "stop", "orders")
     assert found["orders"].shared_with == ("host-1",)
     assert sorted(site.asked) == ["host-1", "orders", "orders"]
+
+
+@pytest.mark.parametrize(("name", "lacks"), [("host-2", "listens on no address"), ("host-3/web", "publishes no port")])
+def test_who_cannot_be_reached_cannot_be_witnessed(name: str, lacks: str) -> None:
+    """Silence where there was silence before proves nothing, so that is told before anything is done."""
+    with pytest.raises(TopologyError, match=f"{name} {lacks}"):
+        prepared(FakeSite(silent=True), "cut", name)

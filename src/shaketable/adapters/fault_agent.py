@@ -82,16 +82,17 @@ class FaultAgent:
         )
         # An instance that lives in another's network namespace has no address of its own for the engine.
         ips = tuple(dict.fromkeys(ip for c in containers for ip in c.addresses)) or tuple(answer["ips"])
+        # What runs in a nested host is reached through that host alone: nobody outside could tell anything of its own.
+        inside = any(c.within for c in containers)
         reached = {(ip, port) for c in containers for ip in c.host_addresses for port in c.published}
+        listens = {(ip, port) for ip in ips for bound, port in answer["listens"] if bound in ("", ip)}
         return Target(
             name=name,
             members=members,
             links=tuple(Link(*link) for link in answer["links"]),
-            addresses=tuple(
-                sorted(reached or {(ip, port) for ip in ips for bound, port in answer["listens"] if bound in ("", ip)})
-            ),
+            addresses=tuple(sorted(reached if inside else listens)),
             ips=ips,
-            inside=name.partition("/")[0] if any(c.within for c in containers) else "",
+            inside=name.partition("/")[0] if inside else "",
             gateway=next((answer["members"][c.name]["gateway"] for c in containers if c.within), ""),
             able=frozenset(name for name, lacking in self.facts.get("abilities", {}).items() if not lacking),
         )

@@ -101,9 +101,8 @@ class Injection:
         if self._knocks:
             for target in self.targets:
                 if not target.addresses:
-                    raise TopologyError(
-                        f"{target.name} listens on no address, so no peer could witness {self.kind.kind}"
-                    )
+                    lacks = "publishes no port on its host" if target.inside else "listens on no address"
+                    raise TopologyError(f"{target.name} {lacks}, so no peer could witness {self.kind.kind}")
             self.site.probe({target.name: target.addresses for target in self.targets})
 
     def _around(
