@@ -288,3 +288,16 @@ def test_what_runs_inside_is_handed_to_its_hosts_engine(
     assert documents["unix:///of-c3"]["name"] == "host-3"
     assert (web["image"], web["ports"][0]["published"], web["container_name"]) == ("x:host-3", "80", "fixed")
     assert web["labels"] == {RUN_LABEL: "t", LANE_LABEL: "1"}
+
+
+@needs_compose
+def test_what_several_files_say_under_our_key_is_merged() -> None:
+    """A later file's word on a name counts; what it does not speak of stays, as with everything else in compose files."""
+    more = """x-shaketable: {nested: {host-3: {compose: in/compose.yaml, engine: "26.1"}}, volumes: {data: 16 MiB}}
+services: {front: {volumes: ["data:/data"]}}
+volumes: {data: {}}
+"""
+    project(compose_yaml=OUTER, in__compose_yaml=INNER, more_yaml=more)
+    model = ComposeProject(Path(), ["compose.yaml", "more.yaml"], "st-t", "t", "1").model()
+    assert {name: nested.version for name, nested in model.nested.items()} == {"host-3": "26.1", "host-4": "20.10"}
+    assert model.volumes == {"data": 16 << 20}

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.compose_build import dockerfile_text
-from shaketable.adapters.compose_model import EXTENSION, Service, compose_model
+from shaketable.adapters.compose_config import EXTENSION
+from shaketable.adapters.compose_model import Service, compose_model
 from shaketable.adapters.compose_places import ComposePlaces
 from shaketable.adapters.compose_source import shown
 from shaketable.adapters.dockerfile import Base, Health, bases, health

@@ -18,8 +18,8 @@ from shaketable.adapters import nested
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_build import Images, ensure_bases, name_images
 from shaketable.adapters.compose_command import Compose, ComposeFailedError, compose_version
-from shaketable.adapters.compose_config import HOST_VARIABLE, read_whole, resolve
-from shaketable.adapters.compose_model import EXTENSION, ComposeModel, compose_model, nested_hosts
+from shaketable.adapters.compose_config import EXTENSION, HOST_VARIABLE, read_whole, resolve
+from shaketable.adapters.compose_model import ComposeModel, compose_model, nested_hosts
 from shaketable.adapters.compose_source import ComposeSource
 from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL
 from shaketable.adapters.engine_client import image_client

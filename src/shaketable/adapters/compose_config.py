@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+import yaml
+
 from shaketable.adapters import command
 from shaketable.adapters.compose_command import compose_command
 from shaketable.adapters.compose_source import ComposeSource, blame, read_source, unresolved
@@ -14,6 +16,7 @@ from shaketable.model.errors import EngineError, ScenarioError
 
 HOST_VARIABLE: Final = "SHAKETABLE_HOST"
 """What the compose files of a nested host's inner project may use: the host's name."""
+EXTENSION: Final = "x-shaketable"
 _LIMIT: Final = 30.0
 
 
@@ -48,4 +51,33 @@ def resolve(
         if not problems or "undefined" not in told:  # compose names one at a time; it may be another one
             problems.append(blame(source, told or "compose refuses this file"))
         raise ScenarioError(problems)
-    return dict(json.loads(done.stdout))
+    document = dict(json.loads(done.stdout))
+    if EXTENSION in document:
+        document[EXTENSION] = _merged(document[EXTENSION], source)
+    return document
+
+
+def _merged(last: Any, source: ComposeSource) -> Any:
+    """Our extension over all files: compose gives that of the last file alone, where everything else is merged.
+
+    What a later file says of a name counts, and what it does not speak of stays as an earlier file has it.
+    """
+    told = [value for file in source.files if (value := _extension(file.text)) is not None]
+    merged: Any = {}
+    for value in [*told[:-1], last]:
+        if not isinstance(value, Mapping) or not isinstance(merged, Mapping):
+            merged = value
+            continue
+        both = {
+            key: {**merged[key], **value[key]}
+            for key in merged.keys() & value.keys()
+            if isinstance(merged[key], Mapping) and isinstance(value[key], Mapping)
+        }
+        merged = {**merged, **value, **both}
+    return merged
+
+
+def _extension(text: str) -> Any:
+    """What a file says under our key; None if it says nothing."""
+    document = yaml.safe_load(text)
+    return document.get(EXTENSION) if isinstance(document, Mapping) else None

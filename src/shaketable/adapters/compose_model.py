@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from shaketable.adapters.compose_config import EXTENSION
 from shaketable.adapters.compose_source import ComposeSource, nearest
 from shaketable.adapters.nested import Nested, check_nested, data_volume, read_nested
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.units import parse_size
 from shaketable.ports import Places
 
-EXTENSION = "x-shaketable"
 _KEYS = ["hosts", "nested", "volumes"]
 _SMALLEST, _LARGEST = 8 << 20, 64 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
