@@ -74,7 +74,7 @@ def ask(site: CanarySite, command: str, by: str = "peer-1") -> str:
     """What a command prints in a container of the canary."""
     client = docker.from_env()
     try:
-        return str(client.containers.get(site.containers[by]).exec_run(["sh", "-c", command]).output.decode())
+        return str(client.containers.get(site.instances.ids[by]).exec_run(["sh", "-c", command]).output.decode())
     finally:
         client.close()
 
@@ -109,7 +109,7 @@ def test_a_disk_without_power_keeps_what_was_synced(site: CanarySite) -> None:
     record = injection.heal()
     assert record is not None
     assert record.clean
-    site.containers.update(site.project.containers())
+    site.read()
     assert ask(site, "cat /data/synced; ls /data/unsynced 2>&1", by="server").splitlines()[0] == "kept"
     assert "No such file" in ask(site, "ls /data/unsynced", by="server")
 
