@@ -253,6 +253,9 @@ def main() -> None:
                 answer = {"error": f"{type(error).__name__}: {error}"}
             emit({"id": request["id"], **answer})
     finally:
+        # An engine that goes away closes our stdin and sends SIGTERM, in either order: the second must not end the undo.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
         agent.close(orderly=orderly)
         sys.stdout.flush()
 
