@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +17,7 @@ import pytest
 from docker.errors import DockerException
 
 from shaketable.adapters import nested_engine
-from shaketable.adapters.nested_engine import NestedEngines, Tunnel, tunnel
+from shaketable.adapters.nested_engine import NestedEngines, Tunnel, sweep, tunnel
 
 LIMIT = 5.0
 """Seconds after which a byte that did not come counts as lost."""
@@ -228,3 +231,18 @@ def test_a_host_that_was_made_anew_is_reached_anew(client: FakeClient, monkeypat
         assert [container for container, _ in client.execs] == ["c3"]
     engines.close()
     engines.close()
+
+
+def test_folders_of_a_harness_that_was_killed_are_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A killed harness leaves its sockets; the next one removes them, and those of one that lives stay."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    dead, living = (tmp_path / f"shaketable-engine-{pid}-x" for pid in (ended.pid, os.getpid()))
+    other = tmp_path / "shaketable-engine-notes-x"
+    for folder in (dead, living, other):
+        folder.mkdir()
+    sweep()
+    assert not dead.exists()
+    assert living.exists()
+    assert other.exists()

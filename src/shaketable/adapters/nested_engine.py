@@ -8,12 +8,14 @@ Nothing is ever sent to the container's network address.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import socket
 import struct
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Final, cast
 
 import docker
@@ -30,6 +32,25 @@ _STDOUT: Final = 1
 _READY_LIMIT: Final = 60.0
 _ANSWER_LIMIT: Final = 1
 _WORK_LIMIT: Final = 120
+_PREFIX: Final = "shaketable-engine-"
+
+
+def sweep() -> None:
+    """Remove the folders of harnesses that were killed: their sockets lead nowhere."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*-*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        if pid.isdecimal() and len(pid) < 10 and not _alive(int(pid)):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # it is somebody else's
+        return True
+    return True
 
 
 class Tunnel:
@@ -37,7 +58,8 @@ class Tunnel:
 
     def __init__(self, client: docker.DockerClient, container: str) -> None:
         self._client, self._container = client, container
-        self._folder = tempfile.mkdtemp(prefix="st-")
+        sweep()
+        self._folder = tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-")
         path = f"{self._folder}/engine.sock"
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._listener.bind(path)
