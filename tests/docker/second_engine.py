@@ -46,7 +46,7 @@ class SecondEngine:
         self.start()
         client, other = docker.from_env(), docker.DockerClient(base_url=self.address, timeout=120)
         for tag in self._images:
-            other.images.load(client.images.get(tag).save(named=True))
+            other.images.load(client.images.get(tag).save(named=tag))
         other.close()
         client.close()
         return self

@@ -25,7 +25,7 @@ from shaketable.adapters.docker_engine import NESTED_LABEL
 from shaketable.adapters.image_build import build_image, content_hash, image_id
 from shaketable.adapters.nested_engine import await_engine, tunnel
 from shaketable.adapters.paths import locked
-from shaketable.model.errors import Problem
+from shaketable.model.errors import EngineError, Problem
 
 VERSIONS: Final = ("20.10", "26.1")
 """Engines that a nested host can have: those of Debian 12 and 13."""
@@ -36,6 +36,8 @@ _REPOSITORY: Final = "shaketable/nested"
 _STORE: Final = "shaketable/nested-store"
 _BRIDGE: Final = "10.231.0.1"
 _LABELS: Final = {"shaketable.image": "nested"}
+_FILLED: Final = b"by name"
+"""How a store is filled: one that was filled in another way is not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,11 @@ def ensure_store(client: docker.DockerClient, images: Sequence[str], say: Say) -
     A tag of the same name says that it was filled to the end. Raises EngineError.
     """
     filler = ensure_nested_image(client, VERSIONS[0], say)
-    parts = [("filler", image_id(client, filler).encode()), *((tag, image_id(client, tag).encode()) for tag in images)]
+    parts = [
+        ("filled", _FILLED),
+        ("filler", image_id(client, filler).encode()),
+        *((tag, image_id(client, tag).encode()) for tag in images),
+    ]
     name = f"shaketable-images-{content_hash(sorted(parts))}"
     with locked("nested-store"):
         if image_id(client, f"{_STORE}:{name}") and _has_volume(client, name):
@@ -216,6 +222,9 @@ def _load(box: Container, client: docker.DockerClient, images: Sequence[str]) ->
         inner = await_engine(address, "the engine that lays up images")
         try:
             for tag in images:
-                inner.images.load(client.images.get(tag).save(named=True))  # type: ignore[arg-type]
+                # An image may have several names; it is the one that is asked for that it must have inside.
+                inner.images.load(client.images.get(tag).save(named=tag))  # type: ignore[arg-type]
+                if not image_id(inner, tag):
+                    raise EngineError(f"the engine that lays up images does not know {tag} after it was loaded")
         finally:
             inner.close()
