@@ -6,10 +6,12 @@ import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import yaml
+from docker.errors import ImageNotFound
 
 from shaketable.adapters import command, compose, nested
 from shaketable.adapters.audit import audited_topology
@@ -20,7 +22,7 @@ from shaketable.adapters.compose_model import ComposeModel, compose_model
 from shaketable.adapters.compose_source import read_source
 from shaketable.adapters.docker_engine import LANE_LABEL, NESTED_LABEL, RUN_LABEL
 from shaketable.adapters.nested import Nested
-from shaketable.model.errors import ScenarioError
+from shaketable.model.errors import EngineError, ScenarioError
 
 needs_compose = pytest.mark.skipif(not compose_version(), reason="compose v2 is not on this machine")
 
@@ -301,3 +303,27 @@ volumes: {data: {}}
     model = ComposeProject(Path(), ["compose.yaml", "more.yaml"], "st-t", "t", "1").model()
     assert {name: nested.version for name, nested in model.nested.items()} == {"host-3": "26.1", "host-4": "20.10"}
     assert model.volumes == {"data": 16 << 20}
+
+
+def test_an_image_is_laid_up_by_the_name_it_is_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same image may have an older name, too; inside it must have this one, or the filling fails and says so."""
+    saved: list[str] = []
+    image = SimpleNamespace(id="i", tags=["a:old", "a:new"], save=lambda named: saved.append(named) or b"tar")
+    inside: dict[str, SimpleNamespace] = {}
+
+    def get(name: str) -> SimpleNamespace:
+        if name not in inside:
+            raise ImageNotFound(name)
+        return inside[name]
+
+    images = SimpleNamespace(get=get, load=lambda _: inside.update({saved[-1]: image}))
+    inner = SimpleNamespace(images=images, close=lambda: None)
+    monkeypatch.setattr(nested, "tunnel", lambda *_: contextlib.nullcontext("unix:///x"))
+    monkeypatch.setattr(nested, "await_engine", lambda *_: inner)
+    client = SimpleNamespace(images=SimpleNamespace(get=lambda _: image))
+    nested._load(SimpleNamespace(id="box"), client, ["a:new"])  # type: ignore[arg-type]
+    assert saved == ["a:new"]
+    inside.clear()
+    images.load = lambda _: None
+    with pytest.raises(EngineError, match="does not know a:new"):
+        nested._load(SimpleNamespace(id="box"), client, ["a:new"])  # type: ignore[arg-type]
