@@ -6,7 +6,6 @@ import copy
 import json
 import os
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from shaketable.adapters.compose_command import Compose, ComposeFailedError, com
 from shaketable.adapters.compose_config import EXTENSION, HOST_VARIABLE, read_whole, resolve
 from shaketable.adapters.compose_model import ComposeModel, compose_model, nested_hosts
 from shaketable.adapters.compose_source import ComposeSource
-from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL
+from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL, in_parallel
 from shaketable.adapters.engine_client import image_client
 from shaketable.adapters.image_build import News, image_id
 from shaketable.adapters.nested_engine import NestedEngines
@@ -130,10 +129,7 @@ class ComposeProject:
         """Start whatever does not run in the nested hosts. Raises EngineError, TopologyError."""
         outer = self.containers()
         self.engines.keep({host: outer[host] for host in self.inner})
-        with ThreadPoolExecutor(2) as pool:
-            futures = [pool.submit(one._start, self.engines.address(host)) for host, one in self.inner.items()]
-        for future in futures:
-            future.result()
+        in_parallel(lambda host: self.inner[host]._start(self.engines.address(host)), list(self.inner))
 
     def _start(self, address: str) -> None:
         try:

@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from shaketable.agent import kernel
 from shaketable.agent.kernel import KernelError, own_netns
 
 _CLONE_NEWNET: Final = 0x40000000
@@ -71,6 +72,15 @@ def beside(inode: int, pid: int = 0) -> Iterator[None]:
         return
     with inside(inode, pid):
         yield
+
+
+def link_is_up(name: str, index: int, netns: int, via: int) -> bool | None:
+    """As kernel.link_is_up, for a link beside a target; None also when the namespace that it was in is gone."""
+    try:
+        with beside(netns, via):
+            return kernel.link_is_up(name, index)
+    except KernelError:
+        return None
 
 
 def socket_in(inode: int, kind: int, pid: int = 0, *, family: int = socket.AF_INET) -> socket.socket:

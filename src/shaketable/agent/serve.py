@@ -22,7 +22,7 @@ from shaketable.agent import kernel
 from shaketable.agent.abilities import abilities
 from shaketable.agent.changes import disks, limits
 from shaketable.agent.children import Child, Watcher, end
-from shaketable.agent.namespaces import beside
+from shaketable.agent.namespaces import link_is_up
 from shaketable.agent.steps import Step, carry_out, undo_all
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
@@ -153,7 +153,7 @@ class Agent:
         }
         return {
             "members": members,
-            "links": {n: _link_is_up(n, i, netns, via) for n, i, netns, via in request["links"]},
+            "links": {n: link_is_up(n, i, netns, via) for n, i, netns, via in request["links"]},
             "at": time.monotonic(),
         }
 
@@ -203,15 +203,6 @@ class Agent:
             for cgroup in self.ours:
                 for pid in kernel.processes(cgroup):
                     kernel.signal_pid(pid, kernel.started(pid), signal.SIGKILL)
-
-
-def _link_is_up(name: str, index: int, netns: int, via: int) -> bool | None:
-    """As kernel.link_is_up, beside a target; None when where it was is gone."""
-    try:
-        with beside(netns, via):
-            return kernel.link_is_up(name, index)
-    except kernel.KernelError:
-        return None
 
 
 def main() -> None:

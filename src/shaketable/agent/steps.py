@@ -33,7 +33,7 @@ from shaketable.agent.changes import (
     shape,
 )
 from shaketable.agent.children import Child, Program, spawn
-from shaketable.agent.namespaces import beside
+from shaketable.agent.namespaces import beside, link_is_up
 
 Step = dict[str, Any]
 
@@ -139,9 +139,5 @@ def undo_all(steps: list[Step]) -> list[str]:
 def _target_gone(step: Step) -> bool:
     """Whether there is nothing left to undo. Asked only after a failure: a target may go away at any moment."""
     if step["do"] == "link":
-        try:
-            with beside(step.get("netns", 0), step.get("via", 0)):
-                return kernel.link_is_up(step["name"], step["index"]) is None
-        except kernel.KernelError:
-            return True  # the namespace is gone, and the link with it
+        return link_is_up(step["name"], step["index"], step.get("netns", 0), step.get("via", 0)) is None
     return "start" in step and kernel.started(step["pid"]) != step["start"]
