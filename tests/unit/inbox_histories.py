@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import lru_cache
 
 from shaketable.checks.expectations import evaluate
+from shaketable.model.claims import Expectation
 from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Expectation, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.run.loader import parse_scenario
 
 BEGAN, STEADY, INJECTED, HEAL_BEGAN, HEALED, ENDED = 100.0, 103.0, 105.0, 145.0, 147.0, 185.0

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inbox_histories import GAP, INJECTED, STEADY, arrivals, copy_of, found, trial
 
+from shaketable.model.claims import Alerted, Quiet
 from shaketable.model.history import Look, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Alerted, Quiet
 
 State = tuple[float, Sequence[str] | None]
 DOWN, SLOW = "HostDown host-3", "PagesSlow"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from inbox_histories import ENDED, INJECTED, arrivals, failed, found, slowed, trial
 
+from shaketable.model.claims import Availability, Latency
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Availability, Latency
 
 PAID, FREE = "app=2.0,plan=paid", "app=2.0,plan=free"
 ROWS = [

@@ -14,7 +14,7 @@ from test_store import recorded
 from shaketable.adapters.store import read_histories
 from shaketable.checks.expectations import evaluate
 from shaketable.model.audit import AuditFinding, AuditRule, Place
-from shaketable.model.scenario import Audit
+from shaketable.model.claims import Audit
 from shaketable.run.loader import parse_scenario
 
 

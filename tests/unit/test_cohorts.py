@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from inbox_histories import INJECTED, arrivals, failed, found, trial
 
 from shaketable.checks.cohorts import ERROR, Cohort, Count, cohorts
+from shaketable.model.claims import CohortsAlike
 from shaketable.model.history import Request, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import CohortsAlike
 
 RETURNING, FRESH = "app=2.0,plan=free,profile=returning", "app=2.0,plan=free,profile=fresh"
 OLD = "app=1.9,plan=paid,profile=returning"

@@ -22,9 +22,9 @@ from inbox_histories import (
     trial,
 )
 
+from shaketable.model.claims import FunctionsRecover
 from shaketable.model.history import FaultRecord, Look, Request, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import FunctionsRecover
 
 SINCE_HEAL = HEALED - INJECTED
 """What is written in seconds after the fault's effect, for a moment of the heal."""

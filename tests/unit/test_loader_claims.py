@@ -8,8 +8,9 @@ import re
 import pytest
 from inbox_histories import GOOD
 
+from shaketable.model.claims import Alerted, Availability, CohortsAlike, FunctionsRecover, Quiet, RunsAgain
 from shaketable.model.errors import ScenarioError
-from shaketable.model.scenario import Alerted, Availability, CohortsAlike, FunctionsRecover, Quiet, RunsAgain, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.run.loader import parse_scenario, scenario_schema
 
 

@@ -11,8 +11,8 @@ import pytest
 from report_inbox_sample import history, scenario
 
 from shaketable.checks.functions import Function, Level, Spell, functions
+from shaketable.model.claims import Alerted, Quiet
 from shaketable.model.history import Look, Request, TrialHistory
-from shaketable.model.scenario import Alerted, Quiet
 from shaketable.reports.cohorts import CohortRow, compared
 from shaketable.reports.html_axis import Scale
 from shaketable.reports.html_status import FAILING, SLOW, status

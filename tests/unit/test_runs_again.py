@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from inbox_histories import GAP, HEAL_BEGAN, INJECTED, RUNNING, copy_of, fault, found, trial, without
 
+from shaketable.model.claims import RunsAgain
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import RunsAgain
 
 State = tuple[float, Sequence[str] | None]
 LATE = HEAL_BEGAN - INJECTED - 1.0

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shaketable.checks.expectations import evaluate
+from shaketable.model.claims import WritesKept
 from shaketable.model.history import Look, Request, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import WritesKept
 
 
 def write(name: str, at: float, *, ok: bool = True, kind: str = "store") -> Request:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from shaketable.checks.findings import finding, names
 from shaketable.checks.listed import Copy, copies
+from shaketable.model.claims import Alerted, Appears, Quiet
 from shaketable.model.history import FaultRecord, TrialHistory
 from shaketable.model.result import Evidence, Finding
-from shaketable.model.scenario import Alerted, Appears, Quiet, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from shaketable.checks.findings import finding, names
 from shaketable.checks.listed import belongs
 from shaketable.checks.statistics import quantile
+from shaketable.model.claims import Availability, Latency, NotCalled
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.result import Evidence, Finding
-from shaketable.model.scenario import Availability, Latency, NotCalled, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -27,9 +27,9 @@ from shaketable.model.audit import (
     AuditRule,
     Survival,
 )
+from shaketable.model.claims import Audit
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Audit
 
 _ENDS_BADLY = {"SIGKILL", "KILL", "9"}
 """Signals that no program can answer with a clean end."""

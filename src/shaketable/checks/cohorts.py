@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from shaketable.checks.arrivals import chosen, since_fault
 from shaketable.checks.findings import finding, names
 from shaketable.checks.statistics import at_least_share, at_most_share
+from shaketable.model.claims import CohortsAlike
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import CohortsAlike, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_share
 
 ERROR = 0.001

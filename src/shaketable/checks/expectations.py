@@ -15,9 +15,10 @@ from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
 from shaketable.checks.running import runs_again
 from shaketable.checks.writes import writes_kept
+from shaketable.model.claims import Audit, Expectation
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Audit, Expectation, Scenario
+from shaketable.model.scenario import Scenario
 
 CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "leaves": leaves,

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from shaketable.checks.findings import finding, names
 from shaketable.checks.functions import baseline, by_name, is_bad, windows
 from shaketable.checks.listed import Copy, copies, gauged
+from shaketable.model.claims import FunctionsRecover
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.result import Evidence, Finding
-from shaketable.model.scenario import FunctionsRecover, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -6,9 +6,10 @@ from collections.abc import Iterator
 
 from shaketable.checks.findings import finding, names
 from shaketable.checks.listed import Copy, absences, belongs, copies, unreadable
+from shaketable.model.claims import Leaves, Stays
 from shaketable.model.history import FaultRecord, TrialHistory
 from shaketable.model.result import Evidence, Finding
-from shaketable.model.scenario import Leaves, Scenario, Stays
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shaketable.checks.findings import finding
+from shaketable.model.claims import Recovers
 from shaketable.model.history import FaultRecord, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Recovers, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from shaketable.checks.findings import finding
 from shaketable.checks.listed import Copy, absences, copies
+from shaketable.model.claims import RunsAgain
 from shaketable.model.history import FaultRecord, TrialHistory
 from shaketable.model.result import Evidence, Finding
-from shaketable.model.scenario import RunsAgain, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 
 from shaketable.checks.findings import finding
+from shaketable.model.claims import WritesKept
 from shaketable.model.history import FaultRecord, Look, TrialHistory
 from shaketable.model.result import Finding
-from shaketable.model.scenario import Scenario, WritesKept
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
 

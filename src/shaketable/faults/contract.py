@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 
 from shaketable.model.errors import TopologyError
 from shaketable.model.history import Witnessed
-from shaketable.model.scenario import Model
+from shaketable.model.parts import Model
 from shaketable.ports.targets import Target
 
 Step: TypeAlias = dict[str, Any]

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from shaketable.checks.arrivals import chosen, since_fault
 from shaketable.checks.cohorts import cohorts
+from shaketable.model.claims import CohortsAlike
 from shaketable.model.history import TrialHistory
-from shaketable.model.scenario import CohortsAlike, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_share
 from shaketable.reports.digest import one_line
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 from shaketable.checks.audit import chosen
 from shaketable.model.audit import AuditFinding
+from shaketable.model.claims import Audit
 from shaketable.model.history import TrialHistory
-from shaketable.model.scenario import Audit, Scenario
+from shaketable.model.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from shaketable.model.scenario import (
+from shaketable.model.claims import (
     Alerted,
     Appears,
     Audit,

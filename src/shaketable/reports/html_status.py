@@ -7,8 +7,9 @@ from typing import Final, TypedDict
 
 from shaketable.checks.functions import WINDOW, Function
 from shaketable.checks.listed import copies
+from shaketable.model.claims import FunctionsRecover
 from shaketable.model.history import TrialHistory
-from shaketable.model.scenario import FunctionsRecover, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
 from shaketable.reports.html_axis import Blind, Scale, blind

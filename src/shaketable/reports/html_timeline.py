@@ -13,8 +13,9 @@ from typing import Final, TypedDict
 
 from shaketable.checks.functions import Function
 from shaketable.checks.listed import Copy, Intervals, belongs, copies
+from shaketable.model.claims import Appears, Availability, Latency, Leaves, NotCalled, Stays
 from shaketable.model.history import FaultRecord, Request, TrialHistory
-from shaketable.model.scenario import Appears, Availability, Latency, Leaves, NotCalled, Scenario, Stays
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
 from shaketable.reports.html_axis import Blind, Scale, blind

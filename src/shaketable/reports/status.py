@@ -7,8 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shaketable.checks.listed import Copy, copies
+from shaketable.model.claims import Alerted, FunctionsRecover, Quiet
 from shaketable.model.history import TrialHistory
-from shaketable.model.scenario import Alerted, FunctionsRecover, Quiet, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.reports.digest import one_line
 
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from shaketable.model.audit import RULES
-from shaketable.model.scenario import CONTAINERS, FunctionsRecover, Steady
+from shaketable.model.claims import FunctionsRecover
+from shaketable.model.scenario import CONTAINERS, Steady
 from shaketable.model.units import parse_duration, show_duration
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read

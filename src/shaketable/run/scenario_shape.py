@@ -16,8 +16,9 @@ from typing import Annotated, Any, Final, Union, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
+from shaketable.model.claims import Expectation
 from shaketable.model.errors import Problem
-from shaketable.model.scenario import Expectation, Scenario
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import FROM_TEXT
 from shaketable.run.yaml_source import Node
 

@@ -7,22 +7,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from shaketable.faults import FaultKind, Params
-from shaketable.model.draw import between, draw, pick
-from shaketable.model.errors import UsageError
-from shaketable.model.scenario import (
+from shaketable.model.claims import (
     Alerted,
     Appears,
     Claim,
     Expectation,
-    Fault,
     FunctionsRecover,
     Leaves,
     NotCalled,
     Recovers,
     RunsAgain,
-    Scenario,
-    When,
 )
+from shaketable.model.draw import between, draw, pick
+from shaketable.model.errors import UsageError
+from shaketable.model.scenario import Fault, Scenario, When
 from shaketable.model.units import FROM_TEXT
 from shaketable.ports import Places
 from shaketable.run.phases import Event, Timing

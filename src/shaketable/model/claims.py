@@ -1,0 +1,198 @@
+"""Every kind of expectation, as typed, frozen data: a claim over what was recorded, with its limit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shaketable.model.audit import AuditRule
+from shaketable.model.parts import Label, Model, NameStr, Number
+from shaketable.model.units import Duration, Share
+
+
+class Claim(Model):
+    """Base of every expectation: `fault` names the fault it is about, the first one of the trial unless told."""
+
+    fault: NameStr | None = None
+
+
+class Leaves(Claim):
+    """Every entry of the target leaves `list` in every holder within the limit, and none comes back before heal."""
+
+    kind: Literal["leaves"]
+    id: NameStr
+    list: NameStr
+    within: Duration
+
+
+class Stays(Claim):
+    """No entry of a bystander leaves `list` in any holder, from the fault until the end of the trial."""
+
+    kind: Literal["stays"]
+    id: NameStr
+    list: NameStr
+
+
+class NotCalled(Claim):
+    """No request that starts later than `after` the fault, and before heal, is sent on to the target."""
+
+    kind: Literal["not-called"]
+    id: NameStr
+    after: Duration
+
+
+class ArrivalClaim(Claim):
+    """Base of the claims about arrivals: of all, or of those with one of these names, by a user of this cohort."""
+
+    requests: tuple[str, ...] = ()
+    """Names of requests: the functions as their users name them."""
+    cohort: dict[Label, Label] = {}
+
+
+class Availability(ArrivalClaim):
+    """Share of arrivals that succeed, from the fault until steady again, without the first `except_first` seconds."""
+
+    kind: Literal["availability"]
+    id: NameStr
+    at_least: Share
+    except_first: Duration = 0.0
+
+
+class Latency(ArrivalClaim):
+    """A quantile of the latency from the scheduled start, in the same window as `availability`."""
+
+    kind: Literal["latency"]
+    id: NameStr
+    quantile: Share = 0.99
+    at_most: Duration
+    except_first: Duration = 0.0
+
+
+class Appears(Claim):
+    """An entry with the text `contains` (`{target}` stands for the target's name) newly appears in `list` within the limit."""
+
+    kind: Literal["appears"]
+    id: NameStr
+    list: NameStr
+    contains: str = "{target}"
+    within: Duration
+
+
+class WritesKept(Claim):
+    """Every write acknowledged before heal is in `list` of every holder at the end of the trial, and only once."""
+
+    kind: Literal["writes-kept"]
+    id: NameStr
+    list: NameStr
+    lost_at_most: Annotated[int, Field(ge=0)] = 0
+    """The recovery point objective: how many acknowledged writes may be gone."""
+
+
+class Recovers(Claim):
+    """Steady state is reached, and held, within the limit after heal."""
+
+    kind: Literal["recovers"]
+    id: NameStr
+    within: Duration
+
+
+class RunsAgain(Claim):
+    """Whatever ran when the fault was sent runs `within` after its effect at the latest, and from then on until heal."""
+
+    kind: Literal["runs-again"]
+    id: NameStr
+    list: NameStr
+    """A `names` list of a holder of the kind `containers`."""
+    within: Duration
+
+
+class FunctionsRecover(Claim):
+    """Every function is good again, and every gauge at most its number, within the limit, and stays so.
+
+    A function is the arrivals with one name. It is good in a window if enough of them succeed and their p95 is at most
+    `at_most`; without `at_most` it is held against what it was before the first fault.
+    """
+
+    kind: Literal["functions-recover"]
+    id: NameStr
+    within: Duration
+    since: Literal["fault", "heal"] = "heal"
+    """What `within` counts from. After a fault the claim is judged until heal, after heal until the trial's end."""
+    requests: tuple[str, ...] = ()
+    """Names of the functions; all that anybody asked for unless told."""
+    at_least: Share = 0.95
+    at_most: Duration | None = None
+    gauges: dict[NameStr, Number] = {}
+    window: Duration = Field(default=1.0, gt=0)
+    hold: Duration = 2.0
+    """How long all must have been good at least when the claim's time is over."""
+
+
+class CohortsAlike(Claim):
+    """No cohort fails more often than all other arrivals, by more than `at_most` and beyond chance.
+
+    In the same window as `availability`. Cohorts are told apart by the values of the keys in `by`.
+    """
+
+    kind: Literal["cohorts-alike"]
+    id: NameStr
+    by: tuple[Label, ...] = Field(min_length=1)
+    at_most: Share = 0.05
+    requests: tuple[str, ...] = ()
+
+
+class Alerted(Claim):
+    """An entry with the text `contains` appears in `list` within the limit, and none was there while all was well.
+
+    `{target}` stands for the target's name.
+    """
+
+    kind: Literal["alerted"]
+    id: NameStr
+    list: NameStr
+    contains: str
+    within: Duration
+
+
+class Quiet(Claim):
+    """No entry with the text `contains` is in `list` while nothing is wrong: from steady state on until the fault."""
+
+    kind: Literal["quiet"]
+    id: NameStr
+    list: NameStr
+    contains: str = ""
+
+
+class Audit(Model):
+    """The configuration has, as it was before any fault, nothing that one of these rules objects to.
+
+    What is audited is the topology of the variant and its nested hosts, as `shaketable audit` does. The engine that the
+    trials run on is the table, not a part of the topology: it is not audited.
+    """
+
+    kind: Literal["audit"]
+    id: NameStr
+    rules: tuple[AuditRule, ...] = ()
+    """All rules unless told."""
+    without: tuple[AuditRule, ...] = Field(default=(), alias="except")
+    """Rules that do not count."""
+
+
+Expectation = Annotated[
+    Leaves
+    | Stays
+    | NotCalled
+    | Availability
+    | Latency
+    | Appears
+    | WritesKept
+    | Recovers
+    | RunsAgain
+    | FunctionsRecover
+    | CohortsAlike
+    | Alerted
+    | Quiet
+    | Audit,
+    Field(discriminator="kind"),
+]
