@@ -164,6 +164,116 @@ class Quiet(Claim):
     contains: str = ""
 
 
+class GaugeClaim(Claim):
+    """Base of the claims about a number that some holder reads."""
+
+    gauge: NameStr
+
+
+class Ceiling(GaugeClaim):
+    """From the fault until the trial's end the gauge is at most its number, in every holder that reads it.
+
+    It may be above for `longest` at a time.
+    """
+
+    kind: Literal["ceiling"]
+    id: NameStr
+    at_most: Number
+    longest: Duration = 0.0
+
+
+class Growth(GaugeClaim):
+    """What only counts up (deadlocks) is at the trial's end higher by at most `at_most` than when the fault was sent."""
+
+    kind: Literal["growth"]
+    id: NameStr
+    at_most: Annotated[float, Field(allow_inf_nan=False, ge=0)]
+
+
+class Returns(GaugeClaim):
+    """The gauge is back, within the limit, at the most that it was before the first fault, and stays there: no orphans."""
+
+    kind: Literal["returns"]
+    id: NameStr
+    within: Duration
+    since: Literal["fault", "heal"] = "heal"
+    """What `within` counts from."""
+    margin: Annotated[float, Field(allow_inf_nan=False, ge=0)] = 0.0
+    """By how much it may stay above."""
+
+
+class WarnsEarly(GaugeClaim):
+    """The gauge says that it is above its number before any function of the users is degraded, if one ever is."""
+
+    kind: Literal["warns-early"]
+    id: NameStr
+    above: Number
+    lead: Duration = 0.0
+    """How long before, at least."""
+
+
+class NotBlocked(Claim):
+    """From the fault until the trial's end no session waits for another's lock for longer than `longest`."""
+
+    kind: Literal["not-blocked"]
+    id: NameStr
+    list: NameStr
+    """A `waits` list of a holder of the kind `database`."""
+    longest: Duration
+
+
+class Slo(ArrivalClaim):
+    """No endpoint burns more of its error budget than `budget`, in the same window as `availability`.
+
+    Each name of a request is an endpoint. An arrival is good if it succeeds within `at_most`; of all, the share
+    `objective` has to be good, and the rest is the error budget (Google, Site Reliability Workbook, chapter 5).
+    """
+
+    kind: Literal["slo"]
+    id: NameStr
+    objective: Annotated[Share, Field(gt=0, lt=1)] = 0.99
+    at_most: Duration | None = None
+    budget: Annotated[float, Field(allow_inf_nan=False, gt=0)] = 1.0
+    """How much of it may be burnt: 1 is all of it."""
+
+
+class Bystanders(ArrivalClaim):
+    """Arrivals that are not downstream of the fault fare as in the control window: that before the first fault.
+
+    Judged for each name of a request by itself, so that none hides behind the others. The share that fails exceeds the
+    control's by at most `at_most`, beyond chance, and p95 is at most `times` the control's, or `slower` above it.
+    """
+
+    kind: Literal["bystanders"]
+    id: NameStr
+    at_most: Share = 0.02
+    times: Annotated[float, Field(allow_inf_nan=False, ge=1)] = 2.0
+    slower: Duration = 0.25
+    control: Duration = 2.0
+    """How much of the control window must have been seen at least."""
+
+
+class RolloutStops(Model):
+    """A release that is bad is stopped by a gate after so many stages, and rolled back within the limit."""
+
+    kind: Literal["rollout-stops"]
+    id: NameStr
+    stages_at_most: Annotated[int, Field(ge=1)] = 1
+    """How many stages may have seen it."""
+    rolled_back_within: Duration = 10.0
+    """From when the gate could have known until the last stage was rolled back."""
+
+
+class SoakCatches(Model):
+    """The soak time of the first stage was long enough for its gate to see what was wrong.
+
+    The value is the shortest soak that would have caught it, computed from the history.
+    """
+
+    kind: Literal["soak-catches"]
+    id: NameStr
+
+
 class Audit(Model):
     """The configuration has, as it was before any fault, nothing that one of these rules objects to.
 
@@ -193,6 +303,15 @@ Expectation = Annotated[
     | CohortsAlike
     | Alerted
     | Quiet
+    | Ceiling
+    | Growth
+    | Returns
+    | WarnsEarly
+    | NotBlocked
+    | Slo
+    | Bystanders
+    | RolloutStops
+    | SoakCatches
     | Audit,
     Field(discriminator="kind"),
 ]

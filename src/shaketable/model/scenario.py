@@ -53,6 +53,34 @@ class Load(Model):
 CONTAINERS: tuple[str, ...] = ("names", "starts")
 """What a list of a holder of the kind `containers` can be."""
 
+CONTAINER_GAUGES: tuple[str, ...] = ("cpu", "throttled", "memory", "processes")
+"""What a gauge of a holder of the kind `containers` can be, of one instance: `cpu shared-store`.
+
+`cpu` is the share of its CPU limit that it used since the last look (of the machine, without a limit), `throttled` the
+share of time in which it was held back, `memory` and `processes` the share of their limits.
+"""
+
+WAITS = "waits"
+"""What a list of a holder of the kind `database` can be besides a SELECT: who waits for whose lock."""
+
+DATABASE_GAUGES: tuple[str, ...] = (
+    "sessions",
+    "used",
+    "blocked",
+    "idle-transactions",
+    "longest-transaction",
+    "deadlocks",
+    "replicas",
+    "replica-lag",
+)
+"""What a gauge of a holder of the kind `database` can be besides a SELECT of one number.
+
+`sessions` is the number of clients, `used` the share of the connections that the server allows, `blocked` how many wait
+for a lock, `idle-transactions` how many have a transaction open and do nothing, `longest-transaction` the age of the
+oldest in seconds, `deadlocks` how many there were since the server began to count, `replicas` how many stream from it,
+`replica-lag` by how many seconds the last of them (on a replica: itself) is behind.
+"""
+
 
 class Holder(Model):
     """One holder of service lists, and how its copy is read.
@@ -64,16 +92,30 @@ class Holder(Model):
     gauge's name to the name of a number in the same answer.
 
     The kind `containers` is what runs by the kernel's word. It is looked at beside the targets, so it has no `at`; its
-    lists are `names` (`host/service`) or `starts` (`host/service` and the second of CLOCK_MONOTONIC it started at).
+    lists are `names` (`host/service`) or `starts` (`host/service` and the second of CLOCK_MONOTONIC it started at). Its
+    gauges are what the kernel counts of an instance: CONTAINER_GAUGES.
+
+    The kind `database` is a PostgreSQL or MariaDB server, asked by its own client in `instance`, in a session that is
+    kept. A list of it is `waits` or a SELECT of one column, a gauge one of DATABASE_GAUGES or a SELECT of one number.
     """
 
-    kind: Literal["etcd", "haproxy", "http-json", "containers"]
+    kind: Literal["etcd", "haproxy", "http-json", "containers", "database"]
     at: Annotated[str, Field(pattern=r"^[A-Za-z0-9._-]+:[0-9]{1,5}$")] | None = None
     lists: dict[NameStr, str] = {}
     gauges: dict[NameStr, str] = {}
     path: str = "/"
+    instance: str | None = None
+    """The instance that a `database` runs in."""
+    database: str = ""
+    """Which database of the server: `postgres`, or none in MariaDB, when not named."""
+    user: str = ""
+    """As whom: `postgres`, or `root` in MariaDB, when not named."""
+    password: str = ""
+    """Where the local socket asks for one."""
+    socket: str = ""
+    """Its folder (PostgreSQL) or the socket itself (MariaDB), where it is not the usual one."""
     every: Duration | None = None
-    """Time between two looks; `observers.every` unless told."""
+    """Time between two looks; `observers.every` unless told, for `containers` and `database` 0.1 s."""
 
 
 class Observers(Model):
