@@ -58,6 +58,16 @@ VARIANTS: list[tuple[str, str, Mapping[str, Any]]] = [
     ("db-lock", "mariadb", {"database": "canary", "table": "demo", "where": "id = 1"}),
     ("db-lock", "postgresql", {"advisory": "4711"}),
     ("db-lock", "mariadb", {"advisory": "migration"}),
+    *(
+        (kind, server, {"database": "canary", "table": "demo", **given})
+        for server in ("postgresql", "mariadb")
+        for kind, given in (
+            ("db-idle-transaction", {}),
+            ("db-idle-transaction", {"where": "id = 1"}),
+            ("db-deadlocks", {"one": "id = 2", "other": "id = 1", "every": "50ms"}),
+            ("db-deadlocks", {"pairs": 3, "every": "100ms"}),
+        )
+    ),
     ("db-connections", "postgresql", {"count": 5}),
     ("db-connections", "mariadb", {"count": 5}),
 ]

@@ -22,6 +22,7 @@ from shaketable.agent.changes import (
     clock,
     commands,
     connections,
+    deadlocks,
     disks,
     ends,
     engines,
@@ -105,6 +106,7 @@ PROGRAMS: Final[Mapping[str, Program]] = {
     "http": proxy.http,
     "dns": names.proxy,
     "sessions": clients.sessions,
+    "deadlocks": deadlocks.deadlocks,
     "oom": ends.oom,
     "crash-loop": ends.crash_loop,
 }

@@ -21,7 +21,7 @@ from shaketable.agent.children import Ready
 from shaketable.agent.entering import enter
 from shaketable.agent.kernel import KernelError, netns, own_netns, started
 
-_READY: Final = "shaketable-ready"
+READY: Final = "shaketable-ready"
 _CLIENTS: Final[dict[str, tuple[str, ...]]] = {
     # Debian's /usr/bin/psql is a wrapper that starts slowly; the client itself lies beside the server.
     "postgresql": ("usr/lib/postgresql/*/bin/psql", "usr/local/bin/psql", "usr/bin/psql"),
@@ -74,17 +74,19 @@ def _ids(step: dict[str, Any], user: str) -> tuple[int, int]:
     return 0, 0
 
 
-def _open(step: dict[str, Any], mark: str) -> subprocess.Popen[str]:
+def open_client(step: dict[str, Any], mark: str, *, goes_on: bool = False) -> subprocess.Popen[str]:
+    """Start a client in a session of its own; with `goes_on` it goes on after a statement that was refused."""
     name, path = _client(step)
     user = step.get("user") or ("postgres" if name == "postgresql" else "root")
     uid, gid = _ids(step, user)
     words = enter(step["pid"], step["start"], uid, gid, [path])
     database, socket = step.get("database"), step.get("socket")
     if name == "postgresql":
-        words += ["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", user, "-d", database or "postgres"]
+        words += ["-X", "-q", "-A", "-t", "-U", user, "-d", database or "postgres"]
+        words += [] if goes_on else ["-v", "ON_ERROR_STOP=1"]
         words += ["-h", socket] if socket else []
     else:
-        words += ["-N", "-B", "-n", "-u", user]
+        words += ["-N", "-B", "-n", "-u", user, *(["-f"] if goes_on else [])]
         words += [*(["-S", socket] if socket else []), *([database] if database else [])]
     secret = step.get("password", "")
     environment = {
@@ -99,13 +101,14 @@ def _open(step: dict[str, Any], mark: str) -> subprocess.Popen[str]:
     return subprocess.Popen(words, stdin=pipe, stdout=pipe, stderr=pipe, text=True, env=environment)
 
 
-def _marker(name: str) -> str:
-    return f"\\echo {_READY}\n" if name == "postgresql" else f"SELECT '{_READY}';\n"
+def marker(name: str) -> str:
+    """A statement whose answer is READY: what was said before it is done."""
+    return f"\\echo {READY}\n" if name == "postgresql" else f"SELECT '{READY}';\n"
 
 
 def ask(step: dict[str, Any], statements: str, mark: str = "shaketable") -> str:
     """Give the output of statements, in a session of their own. Raises ClientError with the client's words."""
-    client = _open(step, mark)
+    client = open_client(step, mark)
     try:
         said, wrong = client.communicate(statements, timeout=_STATEMENT)
     except subprocess.TimeoutExpired as error:
@@ -145,7 +148,7 @@ def sessions(request: dict[str, Any], ready: Ready) -> None:
     held: list[subprocess.Popen[str]] = []
     while len(held) < (_MOST if wanted is None else wanted):
         try:
-            held.append(_session(request, name, len(held)))
+            held.append(session(request, name, len(held)))
         except ClientError as error:
             if wanted is None and held and FULL.search(str(error)):
                 ready(sessions=len(held))
@@ -157,12 +160,13 @@ def sessions(request: dict[str, Any], ready: Ready) -> None:
     signal.pause()
 
 
-def _session(request: dict[str, Any], name: str, number: int) -> subprocess.Popen[str]:
+def session(request: dict[str, Any], name: str, number: int) -> subprocess.Popen[str]:
+    """One session of `sessions`, with its statements done. Raises ClientError."""
     deadline = time.monotonic() + _CONNECT
     while True:
-        client = _open(request, request["mark"])
+        client = open_client(request, request["mark"], goes_on=request.get("goes_on", False))
         try:
-            _begin(client, request["sql"][name].replace("{n}", str(number)) + _marker(name), request["member"])
+            _begin(client, request["sql"][name].replace("{n}", str(number)) + marker(name), request["member"])
         except ClientError as error:
             client.kill()
             client.wait()
@@ -182,7 +186,7 @@ def _begin(client: subprocess.Popen[str], statements: str, member: str) -> None:
         client.stdin.write(statements)
         client.stdin.flush()
     deadline, said = time.monotonic() + _STATEMENT, ""
-    while _READY not in said:
+    while READY not in said:
         left = deadline - time.monotonic()
         if left <= 0 or not select.select([client.stdout], [], [], left)[0]:
             raise ClientError(
