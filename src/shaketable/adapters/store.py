@@ -16,7 +16,7 @@ import duckdb
 from shaketable.checks.slices import slice_rows
 from shaketable.model.audit import AuditFinding, Place
 from shaketable.model.errors import ShakeError, UsageError
-from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
+from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Request, TrialHistory, Tripped, Witnessed
 from shaketable.model.result import Result
 
 VERSION = 3
@@ -182,6 +182,7 @@ def _plain(history: TrialHistory) -> dict[str, Any]:
     plain["axis"], plain["environment"] = dict(history.axis), dict(history.environment)
     plain["faults"] = [{**asdict(fault), "members": dict(fault.members)} for fault in history.faults]
     plain["audit"] = None if history.audit is None else [asdict(found) for found in history.audit]
+    plain["tripped"] = None if history.tripped is None else asdict(history.tripped)
     return plain
 
 
@@ -199,6 +200,8 @@ def _typed(plain: dict[str, Any]) -> dict[str, Any]:
     )
     if plain.get("audit") is not None:  # earlier records say nothing of it
         plain["audit"] = tuple(AuditFinding(**{**found, "at": Place(**found["at"])}) for found in plain["audit"])
+    if plain.get("tripped") is not None:
+        plain["tripped"] = Tripped(**plain["tripped"])
     return plain
 
 

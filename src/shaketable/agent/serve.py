@@ -195,8 +195,8 @@ class Agent:
         return {"problems": disks.sweep(request["run"])}
 
     def close(self, *, orderly: bool) -> None:
-        """Undo all; without an orderly goodbye also end what is in our care."""
-        for fault in list(self.undo):
+        """Undo all, the last first; without an orderly goodbye also end what is in our care."""
+        for fault in reversed(list(self.undo)):
             self.heal({"fault": fault})
         undo_all([{"do": "no-disk", "name": name} for name in self.disks])
         if not orderly:

@@ -13,9 +13,10 @@ from shaketable.checks.findings import finding
 from shaketable.checks.functions_recover import functions_recover
 from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
+from shaketable.checks.rollout import never_reached, rollout_stops, soak_catches
 from shaketable.checks.running import runs_again
 from shaketable.checks.writes import writes_kept
-from shaketable.model.claims import Audit, Expectation
+from shaketable.model.claims import Audit, Claim, Expectation
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Finding
 from shaketable.model.scenario import Scenario
@@ -34,6 +35,8 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "cohorts-alike": cohorts_alike,
     "alerted": alerted,
     "quiet": quiet,
+    "rollout-stops": rollout_stops,
+    "soak-catches": soak_catches,
 }
 """By kind: a function of the expectation, the history, the record of the fault it is about, and the scenario."""
 
@@ -42,11 +45,10 @@ def evaluate(expectation: Expectation, history: TrialHistory, scenario: Scenario
     """Judge one expectation. `unknown` means the history cannot tell, and says why."""
     if isinstance(expectation, Audit):  # it is about what was there before any fault
         return audited(expectation, history)
-    fault = history.fault(expectation.fault)
+    about = expectation.fault if isinstance(expectation, Claim) else None
+    fault = history.fault(about)
     if fault is None:
-        return finding(
-            expectation,
-            "unknown",
-            f"{expectation.fault or 'no fault'} was {'not ' if expectation.fault else ''}injected",
-        )
+        if about in never_reached(history, scenario):
+            return finding(expectation, "pass", f"{about} was never reached: a gate stopped the roll-out before")
+        return finding(expectation, "unknown", f"{about or 'no fault'} was {'not ' if about else ''}injected")
     return CHECKS[expectation.kind](expectation, history, fault, scenario)

@@ -128,6 +128,19 @@ class FaultRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Tripped:
+    """A gate of a roll-out that tripped."""
+
+    stage: str
+    """The stage as a fault: `storage-canary`."""
+    at: float
+    """End of the arrival by which its budget burnt too fast: the gate could not know earlier."""
+    bad: int
+    arrivals: int
+    """How many arrivals the window had by then, and how many of them were bad."""
+
+
+@dataclass(frozen=True, slots=True)
 class TrialHistory:
     """Everything recorded of one trial. A trial that broke off has `broke` set and may lack later parts."""
 
@@ -158,6 +171,8 @@ class TrialHistory:
     environment: Mapping[str, str] = field(default_factory=dict)
     audit: tuple[AuditFinding, ...] | None = None
     """Everything that an audit found in the variant's configuration before any fault; None if there was none."""
+    tripped: Tripped | None = None
+    """The gate that stopped the roll-out; None if none did, or there was no roll-out."""
 
     def fault(self, name: str | None = None) -> FaultRecord | None:
         """The fault with this id, or the first one of the scenario; None if it was not injected."""

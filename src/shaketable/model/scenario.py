@@ -6,13 +6,14 @@ is in `units`. The loader in `run.loader` turns a YAML file into a `Scenario` or
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from shaketable.model.claims import Expectation
+from shaketable.model.faults import Fault, Rollout
 from shaketable.model.parts import Model, NameStr, Number
-from shaketable.model.units import Duration, Rate, Share, Window
+from shaketable.model.units import Duration, Rate, Share
 
 Expected = Literal["pass", "fail", "any"]
 
@@ -31,6 +32,8 @@ class Variant(Model):
     expect: Literal["pass", "fail"] = "pass"
     cells: dict[str, Expected | FailsAtLeast] = {}
     """Expected verdict by value of the first axis (`kill: pass`); a value not named may do either."""
+    soak: Annotated[Duration, Field(gt=0)] | None = None
+    """How long each stage of the roll-out is looked at in this variant, where that is what was corrected."""
 
 
 class Load(Model):
@@ -137,70 +140,6 @@ class Steady(Model):
     within: Duration = 30.0
 
 
-SELECTORS: tuple[str, ...] = ("one of", "all", "minority", "majority")
-"""What a selector can say besides a name: one drawn from the seed, all, or the smaller or larger part, drawn too."""
-
-
-class Selector(Model):
-    """What a fault acts on: a `host` or an `instance` (one container), by name, `$axis` or one of SELECTORS."""
-
-    host: str | None = None
-    instance: str | None = None
-
-    @model_validator(mode="after")
-    def _one(self) -> Selector:
-        if (self.host is None) == (self.instance is None):
-            raise ValueError("name either a host or an instance")
-        return self
-
-    @property
-    def name(self) -> str:
-        """What stands there."""
-        return self.host or self.instance or ""
-
-
-class When(Model):
-    """The marker that a fault's `after` counts from, instead of steady state: exactly one of these."""
-
-    effective: NameStr | None = None
-    """Another fault, once it was witnessed."""
-    healed: NameStr | None = None
-    """Another fault, once it was undone."""
-    changes: NameStr | None = None
-    """A list, once its copy in any holder differs from what it was in steady state."""
-    answered: Annotated[int, Field(ge=1)] | None = None
-    """So many requests answered well since steady state."""
-
-    @model_validator(mode="after")
-    def _one(self) -> When:
-        if sum(value is not None for value in self.model_dump().values()) != 1:
-            raise ValueError("name exactly one of effective, healed, changes and answered")
-        return self
-
-
-class Repeat(Model):
-    """The same fault again and again: `times` in all, the next one `every` after the heal of the one before."""
-
-    times: Annotated[int, Field(ge=2, le=1000)]
-    every: Duration = 1.0
-
-
-class Fault(Model):
-    """One fault of the schedule. `kind` is a fault kind or `$axis`; `after` is a moment, or a window to draw one from."""
-
-    id: NameStr
-    kind: str
-    target: Selector
-    when: When | None = None
-    after: Window = (0.0, 0.0)
-    lasts: Duration = Field(gt=0)
-    parameters: dict[str, Any] = Field(default={}, alias="with")
-    """The parameters of the kind, as `shaketable faults` lists them."""
-    repeat: Repeat | None = None
-    escalate: dict[str, tuple[Any, ...]] = {}
-    """With `repeat`: a parameter's value for each time; the last one stays."""
-
-
 class Topology(Model):
     """Where the compose files are, relative to the scenario file."""
 
@@ -222,5 +161,14 @@ class Scenario(Model):
     load: Load
     observers: Observers
     steady: Steady
-    faults: tuple[Fault, ...] = Field(min_length=1)
+    faults: tuple[Fault, ...] = ()
+    rollout: Rollout | None = None
+    """Its stages are faults, too: there is one, or a fault at least."""
     expectations: tuple[Expectation, ...] = Field(min_length=1)
+
+    def soak(self, variant: str) -> float:
+        """How long each stage of the roll-out is looked at in a variant, seconds; 0 without a roll-out."""
+        if self.rollout is None:
+            return 0.0
+        own = self.variants[variant].soak if variant in self.variants else None
+        return self.rollout.soak if own is None else own

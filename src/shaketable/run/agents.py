@@ -62,7 +62,8 @@ class AgentKeeper:
             if self._agent.lost.is_set():
                 self._agent = self._start()
                 self.replaced += 1
-                problems = [text for fault in self._open.values() for text in self._agent.undo(fault.undo)]
+                last_first = reversed(self._open.values())
+                problems = [text for fault in last_first for text in self._agent.undo(fault.undo)]
                 self._agent.care([self._engine.inspect(c.id) for c in self._cared])
                 self._on_event({"event": "agent-replaced", "undone": list(self._open), "problems": problems})
             return self._agent

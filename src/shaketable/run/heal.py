@@ -37,7 +37,7 @@ def heal_abandoned(engine: DockerEngine, left: Abandoned) -> Healed:
     problems: list[Residue] = []
     if left.faults:
         agent = FaultAgent(engine, left.image, left.run)
-        for fault in left.faults:
+        for fault in reversed(left.faults):
             wrong = agent.undo(fault.undo)
             problems += [Residue(what="fault", where=f"{fault.kind} on {fault.host}", hint=text) for text in wrong]
             if not wrong:

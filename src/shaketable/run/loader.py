@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from shaketable.model.errors import Problem, ScenarioError
-from shaketable.model.scenario import SELECTORS, Scenario
+from shaketable.model.faults import SELECTORS
+from shaketable.model.scenario import Scenario
 from shaketable.ports import Places
 from shaketable.run.scenario_meaning import check_meaning
 from shaketable.run.scenario_schema import scenario_schema

@@ -20,10 +20,11 @@ from shaketable.model.claims import (
 )
 from shaketable.model.draw import between, draw, pick
 from shaketable.model.errors import UsageError
-from shaketable.model.scenario import Fault, Scenario, When
+from shaketable.model.faults import Fault, Rollout, When
+from shaketable.model.scenario import Scenario
 from shaketable.model.units import FROM_TEXT
 from shaketable.ports import Places
-from shaketable.run.phases import Event, Timing
+from shaketable.run.phases import Course, Event, Timing
 
 Services = Mapping[str, Sequence[str]]
 """Names of the services (one container each) by host."""
@@ -67,6 +68,43 @@ def unrolled(faults: Sequence[Fault]) -> list[Fault]:
     return found
 
 
+def staged(rollout: Rollout) -> list[Fault]:
+    """Every stage of a roll-out as a fault of its own, with its id in its parameters.
+
+    Only the first has a moment or a marker. When the others begin, and when all end, is the roll-out's to say.
+    """
+    return [
+        Fault.model_validate(
+            {
+                "id": name,
+                "kind": rollout.kind,
+                "target": stage.target,
+                "when": None if number else rollout.when,
+                "after": (0.0, 0.0) if number else rollout.after,
+                "lasts": rollout.lasts,
+                "with": {key: with_stage(value, stage.id) for key, value in rollout.parameters.items()},
+            }
+        )
+        for number, (name, stage) in enumerate(zip(rollout.names, rollout.stages, strict=True))
+    ]
+
+
+def with_stage(value: Any, stage: str) -> Any:
+    """A parameter with `{stage}` replaced in every text of it, at any depth."""
+    if isinstance(value, str):
+        return value.replace("{stage}", stage)
+    if isinstance(value, Mapping):
+        return {key: with_stage(one, stage) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [with_stage(one, stage) for one in value]
+    return value
+
+
+def all_faults(scenario: Scenario) -> list[Fault]:
+    """Whatever a trial injects, in the order of the scenario: faults with their repetitions, then stages."""
+    return unrolled(scenario.faults) + (staged(scenario.rollout) if scenario.rollout else [])
+
+
 def marker(when: When | None) -> str:
     """What `after` counts from, in words."""
     if when is None:
@@ -97,7 +135,7 @@ def plan_trial(
 ) -> list[Planned]:
     """Everything that a trial injects. Raises UsageError for a target that does not exist, or none."""
     planned = []
-    for fault in unrolled(scenario.faults):
+    for fault in all_faults(scenario):
         kind = catalogue[resolved(fault.kind, axis)]
         known = {name: value for name, value in fault.parameters.items() if name in kind.params.model_fields}
         wanted = resolved(fault.target.name, axis)
@@ -125,18 +163,21 @@ def plan_trial(
                     between(seed, (fault.id, "after"), *fault.after),
                     fault.lasts,
                     marked=fault.when is not None,
+                    waits_for=(fault.when.effective or fault.when.healed or "") if fault.when else "",
                 ),
             )
         )
     return planned
 
 
-def timing(scenario: Scenario, events: Sequence[Event]) -> Timing:
-    """The trial's times."""
+def timing(scenario: Scenario, events: Sequence[Event], variant: str = "") -> Timing:
+    """The times of a trial of this variant."""
     tails = {fault.id: 0.0 for fault in scenario.faults}
+    if scenario.rollout is not None:
+        tails |= dict.fromkeys(scenario.rollout.names, 0.0)
     recover, watch = [scenario.steady.within], [0.0]
     for expectation in scenario.expectations:
-        about = (expectation.fault if isinstance(expectation, Claim) else None) or scenario.faults[0].id
+        about = (expectation.fault if isinstance(expectation, Claim) else None) or next(iter(tails))
         tails[about] = max(tails[about], _tail(expectation))
         if isinstance(expectation, Recovers):
             recover.append(expectation.within)
@@ -150,7 +191,13 @@ def timing(scenario: Scenario, events: Sequence[Event]) -> Timing:
         recover_within=max(recover[1:] or recover) + 1.0,
         marker_within=scenario.steady.within,
         watch_after_heal=max(watch),
+        course=_course(scenario, variant),
     )
+
+
+def _course(scenario: Scenario, variant: str) -> Course | None:
+    rollout = scenario.rollout
+    return None if rollout is None else Course(rollout.names, scenario.soak(variant), rollout.lasts)
 
 
 def _tail(expectation: Expectation) -> float:

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from shaketable.checks.rollout import first_trip
 from shaketable.checks.slices import slice_rows
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import ShakeError
-from shaketable.model.history import TrialHistory
+from shaketable.model.history import TrialHistory, Tripped
 from shaketable.ports import Places
 from shaketable.run.injection import Injection, Order, undo_quietly
 from shaketable.run.lane import Lane
-from shaketable.run.phases import Situation, next_step, recovered
+from shaketable.run.phases import Situation, next_step, recovered, unreached
 from shaketable.run.schedule import Planned, plan_trial, timing
 
 _TICK = 0.02
@@ -55,9 +56,10 @@ class TrialRunner:
         self.lane, self.work, self.places, self.stop = lane, work, places, stop
         self.scenario = lane.scenario
         self.planned = {p.id: p for p in plan_trial(self.scenario, work.seed, work.axis, places, catalogue)}
-        self.timing = timing(self.scenario, [p.event for p in self.planned.values()])
+        self.timing = timing(self.scenario, [p.event for p in self.planned.values()], work.variant)
         self.injections: dict[str, Injection] = {}
         self.broke = ""
+        self.tripped: Tripped | None = None
         self._offset = 0.0
 
     def now(self) -> float:
@@ -73,9 +75,12 @@ class TrialRunner:
             self.lane.recorded.forget_before(began - 5.0)
         situation = Situation(now=began, began=began)
         while True:
+            heard = self._gates(situation)
             situation = replace(
                 situation,
                 now=self.now(),
+                heard=heard,
+                tripped=self.tripped is not None,
                 steady_since=self._steady_since(),
                 markers=self._markers(situation),
                 stop=self.stop.is_set() or bool(self.broke),
@@ -86,17 +91,14 @@ class TrialRunner:
             try:
                 situation = self._do(step.do, step.faults, situation)
             except Exception as error:  # whatever it is, a fault that is held must still be healed
-                self.broke = self.broke or (str(error) if isinstance(error, ShakeError) else _bug(error))
-                if step.do == "heal":
-                    situation = replace(
-                        situation, healed={**situation.healed, **dict.fromkeys(step.faults, self.now())}
-                    )
+                self._break(error)
             self.broke = self.broke or self.lane.lost()
         for injection in self.injections.values():  # what broke half-way into its injection
             undo_quietly(injection)
         if self.stop.is_set() and not self.broke:
             self.broke = "interrupted"
-        if not self.broke and situation.injected and (never := set(self.planned) - set(situation.injected)):
+        begun = set(situation.injected) | unreached(situation, self.timing)
+        if not self.broke and situation.injected and (never := set(self.planned) - begun):
             self.broke = f"{', '.join(sorted(never))} never began: what it was to wait for did not happen"
         self._await_stragglers(situation.now)
         return self._history(began, situation)
@@ -104,20 +106,49 @@ class TrialRunner:
     def _do(self, do: str, faults: Sequence[str], s: Situation) -> Situation:
         if do == "arm":
             for planned in self.planned.values():
-                if planned.when is None:
+                if planned.when is None and not self._follows(planned.id):
                     self._prepare(planned)
             self.lane.mark()
             return replace(s, armed=self.now())
         if do == "disarm":
             return replace(s, armed=None)
         if do == "inject":
-            return replace(s, injected={**s.injected, **{name: self._inject(self.planned[name]) for name in faults}})
+            for name in faults:
+                try:
+                    s = replace(s, injected={**s.injected, name: self._inject(self.planned[name])})
+                except Exception as error:  # those that were injected with it are held, and healed as any other
+                    self._break(error)
+                    break
+            return s
         if do == "heal":
             return replace(s, healed={**s.healed, **{name: self._heal(name) for name in faults}})
         for name in s.injected.keys() - s.healed.keys():
             self.injections[name].witnessed()
         self._pause()
         return s
+
+    def _follows(self, fault: str) -> bool:
+        """Whether it is a stage that another one comes before."""
+        return self.timing.course is not None and self.timing.course.before(fault) is not None
+
+    def _break(self, error: Exception) -> None:
+        self.broke = self.broke or (str(error) if isinstance(error, ShakeError) else _bug(error))
+
+    def _gates(self, s: Situation) -> float:
+        """Let the gates look at what has been heard of since they looked last; up to when that is."""
+        rollout, course = self.scenario.rollout, self.timing.course
+        if rollout is None or course is None or s.armed is None:
+            return s.heard
+        with self.lane.lock:
+            beats = self.lane.recorded.load_beats
+            heard = beats[-1].at if beats else s.heard
+            news = heard > s.heard and any(name in s.injected for name in course.stages)
+            requests = list(self.lane.recorded.requests) if news and self.tripped is None else []
+        if requests:
+            self.tripped = trip = first_trip(rollout, course.soak, s.injected, heard, requests)
+            if trip is not None:
+                self.lane.event("tripped", trip.at, fsync=True, stage=trip.stage, bad=trip.bad, arrivals=trip.arrivals)
+        return heard
 
     def _pause(self) -> None:
         with self.lane.lock:
@@ -165,7 +196,11 @@ class TrialRunner:
         return self.injections[planned.id].inject().injected
 
     def _heal(self, name: str) -> float:
-        record = self.injections[name].heal(prove=not self.broke)
+        try:
+            record = self.injections[name].heal(prove=not self.broke)
+        except Exception as error:  # whatever it is, the others are to be healed, too
+            self._break(error)
+            record = None
         return record.healed if record is not None else self.now()
 
     def _await_stragglers(self, ended: float) -> None:
@@ -203,5 +238,6 @@ class TrialRunner:
             ended=s.now,
             heard=heard,
             broke=self.broke,
+            tripped=self.tripped,
             **rows,
         )
