@@ -12,7 +12,9 @@ from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.faults import SELECTORS
 from shaketable.model.scenario import Scenario
 from shaketable.ports import Places
+from shaketable.run.scenario_faults import own_faults
 from shaketable.run.scenario_meaning import check_meaning
+from shaketable.run.scenario_rollout import stages_as_faults
 from shaketable.run.scenario_schema import scenario_schema
 from shaketable.run.scenario_shape import check_shape, suggestion
 from shaketable.run.scenario_tree import axis_of, named_values
@@ -72,21 +74,22 @@ def check_targets(loaded: LoadedScenario, places: Places) -> list[Problem]:
     """Check the faults' targets against the hosts that the compose files define."""
     file = str(loaded.path)
     root, _ = read_yaml(loaded.text, file)
-    faults = root.get("faults") if root else None
-    if root is None or faults is None:
+    faults = [*own_faults(root), *stages_as_faults(root)] if root else []
+    if root is None or not faults:
         return []
     if not places.hosts:
-        message = f"faults: there is nothing to act on: the topology {loaded.topology} has no hosts"
-        return [Problem(file, *root.key_at("faults"), message)]
+        part = "faults" if root.get("faults") else "rollout"
+        message = f"{part}: there is nothing to act on: the topology {loaded.topology} has no hosts"
+        return [Problem(file, *root.key_at(part), message)]
     problems: list[Problem] = []
-    for fault in faults.elements():
+    for place, fault in faults:
         for what, choices in (("host", list(places.everything)), ("instance", places.instances)):
             target = fault.get("target", what)
             for node in named_values(root, target) if target else ():
                 name = node.value
                 if not isinstance(name, str) or name in choices or axis_of(name) is not None:
                     continue
-                where = f"faults[{fault.text('id')}].target.{what}"
+                where = f"{place}.target.{what}"
                 if name not in SELECTORS:
                     hint = suggestion(name, [*sorted(choices), *SELECTORS])
                     problems.append(Problem(file, node.line, node.col, f"{where}: no {what} {name[:60]!r}; {hint}"))

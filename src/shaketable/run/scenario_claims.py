@@ -9,6 +9,7 @@ from shaketable.model.audit import RULES
 from shaketable.model.claims import FunctionsRecover
 from shaketable.model.scenario import CONTAINERS, Steady
 from shaketable.model.units import parse_duration, show_duration
+from shaketable.run.scenario_rollout import lives
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read
 from shaketable.run.yaml_source import Node
@@ -111,6 +112,7 @@ def _deadlines(root: Node) -> Found:
         shown = f"hold ({show_duration(hold)}) is longer than within ({show_duration(within)})"
         yield at(node), f"steady: {shown}, so it could never be steady in time"
     lasts = {fault.text("id"): read(parse_duration, fault.get("lasts")) for fault in elements(root, "faults")}
+    lasts.update(lives(root).items())
     for position, node in enumerate(elements(root, "expectations"), 1):
         heal = lasts.get(node.text("fault") or next(iter(lasts), None))
         key = _BEFORE_HEAL.get(node.text("kind") or "")

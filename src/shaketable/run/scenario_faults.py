@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
 
 from shaketable.faults import CATALOGUE, Params
 from shaketable.model.units import FROM_TEXT
+from shaketable.run.scenario_rollout import stages_as_faults
 from shaketable.run.scenario_shape import suggestion
 from shaketable.run.scenario_tree import Found, at, axis_of, elements, entries, named_values
 from shaketable.run.yaml_source import Node
@@ -18,16 +19,16 @@ from shaketable.run.yaml_source import Node
 def check_faults(root: Node) -> Found:
     """Find every problem of the faults that their shape does not show."""
     axes = [name for name, _ in entries(root, "axes")]
-    ids = [name for fault in elements(root, "faults") if (name := fault.text("id"))]
-    for position, fault in enumerate(elements(root, "faults"), 1):
-        where = f"faults[{fault.text('id') or position}]"
-        places = {f"{where}.{'.'.join(path)}": fault.get(*path) for path in _NAMES}
-        for what, node in places.items():
-            axis = axis_of(node.value) if node and isinstance(node.value, str) else None
-            if node and axis is not None and axis not in axes:
-                yield at(node), f"{what}: there is no axis {axis[:60]!r}; {_dollar(suggestion(axis, axes))}"
+    own, stages = own_faults(root), stages_as_faults(root)
+    everything = [fault for _, fault in (*own, *stages)]
+    ids = [name for fault in everything if (name := fault.text("id"))]
+    for where, fault in (*own, *stages):
+        for path in (("target", "host"), ("target", "instance")):
+            yield from _no_axis(fault.get(*path), f"{where}.{'.'.join(path)}", axes)
+    for where, fault in (*own, *(("rollout", fault) for _, fault in stages[:1])):
+        yield from _no_axis(fault.get("kind"), f"{where}.kind", axes)
         yield from _parameters(root, fault, where)
-        yield from _markers(root, fault, where, ids)
+        yield from _markers(root, fault, where, everything)
     reported: set[tuple[int, int]] = set()
     for node in wrong_kinds(root):
         if at(node) not in reported:
@@ -40,12 +41,20 @@ def check_faults(root: Node) -> Found:
             yield at(named), f"{where}: there is no fault {named.value[:60]!r}; {suggestion(named.value, ids)}"
 
 
-_NAMES = (("kind",), ("target", "host"), ("target", "instance"))
+def own_faults(root: Node) -> list[tuple[str, Node]]:
+    """The scenario's own faults, each with how a message names it."""
+    return [(f"faults[{f.text('id') or number}]", f) for number, f in enumerate(elements(root, "faults"), 1)]
+
+
+def _no_axis(node: Node | None, where: str, axes: list[str]) -> Found:
+    axis = axis_of(node.value) if node and isinstance(node.value, str) else None
+    if node and axis is not None and axis not in axes:
+        yield at(node), f"{where}: there is no axis {axis[:60]!r}; {_dollar(suggestion(axis, axes))}"
 
 
 def wrong_kinds(root: Node) -> Iterator[Node]:
     """Yield what is used as a fault's kind and is none, be it the fault's own or a value of its axis."""
-    for fault in elements(root, "faults"):
+    for fault in (*elements(root, "faults"), *filter(None, [root.get("rollout")])):
         kind = fault.get("kind")
         for node in named_values(root, kind) if kind else ():
             if isinstance(node.value, str) and node.value not in CATALOGUE:
@@ -121,9 +130,9 @@ def _refused(params: type[Params], values: Mapping[str, Any], field: str | None)
     return []
 
 
-def _markers(root: Node, fault: Node, where: str, ids: list[str]) -> Found:
+def _markers(root: Node, fault: Node, where: str, faults: Sequence[Node]) -> Found:
     """Check that what a fault waits for can happen."""
-    own = fault.text("id")
+    own, ids = fault.text("id"), [name for one in faults if (name := one.text("id"))]
     for key in ("effective", "healed"):
         node = fault.get("when", key)
         if node and isinstance(node.value, str):
@@ -139,7 +148,7 @@ def _markers(root: Node, fault: Node, where: str, ids: list[str]) -> Found:
     if node and isinstance(node.value, str) and held and node.value not in held:
         hint = suggestion(node.value, list(dict.fromkeys(held)))
         yield at(node), f"{where}.when.changes: no holder has a list {node.value[:60]!r}; {hint}"
-    waits = {f.text("id"): f.text("when", "effective") or f.text("when", "healed") for f in elements(root, "faults")}
+    waits = {f.text("id"): f.text("when", "effective") or f.text("when", "healed") for f in faults}
     seen: list[str | None] = []
     step: str | None = own
     while step is not None and step not in seen:

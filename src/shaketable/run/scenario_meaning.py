@@ -14,6 +14,7 @@ from shaketable.model.units import parse_duration, parse_rate, parse_share, show
 from shaketable.run.scenario_claims import check_claims
 from shaketable.run.scenario_faults import check_faults, wrong_kinds
 from shaketable.run.scenario_holders import check_holders
+from shaketable.run.scenario_rollout import check_rollout
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, elements, entries, read
 from shaketable.run.yaml_source import Node
@@ -29,6 +30,7 @@ def check_meaning(root: Node, file: str) -> list[Problem]:
         check_holders,
         check_claims,
         check_faults,
+        check_rollout,
         _ids,
     )
     return [Problem(file, line, col, message) for check in checks for (line, col), message in check(root)]

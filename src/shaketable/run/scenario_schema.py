@@ -50,7 +50,9 @@ def scenario_schema() -> dict[str, Any]:
     schema = Scenario.model_json_schema()
     _write_defaults(schema)
     parts = schema["$defs"]
-    parts["Fault"]["properties"]["kind"] = {"anyOf": [{"enum": list(CATALOGUE)}, _AXIS]}
+    for part in ("Fault", "Rollout"):
+        parts[part]["properties"]["kind"] = {"anyOf": [{"enum": list(CATALOGUE)}, _AXIS]}
+    schema["anyOf"] = [{"required": ["faults"], "properties": {"faults": {"minItems": 1}}}, {"required": ["rollout"]}]
     parts["Holder"]["allOf"] = _KINDS
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
