@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from shaketable.checks.findings import finding, names
 from shaketable.checks.listed import Copy, copies
+from shaketable.checks.periods import well_since
 from shaketable.model.claims import Alerted, Appears, Quiet
 from shaketable.model.history import FaultRecord, TrialHistory
 from shaketable.model.result import Evidence, Finding
@@ -73,18 +74,13 @@ def _alarms(held: Sequence[Copy], texts: Sequence[str]) -> list[_Alarm]:
     )
 
 
-def _well_since(history: TrialHistory, scenario: Scenario) -> float:
-    """Since when nothing is wrong: steady state had held for its hold time when the countdown to the fault began."""
-    return history.began if history.steady is None else max(history.began, history.steady - scenario.steady.hold)
-
-
 def _sent(fault: FaultRecord) -> float:
     return min(fault.sent, fault.injected)
 
 
 def _false(alarms: Sequence[_Alarm], history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> list[_Alarm]:
     """Alarms while nothing was wrong."""
-    well = _well_since(history, scenario)
+    well = well_since(history, scenario)
     return [alarm for alarm in alarms if alarm.start < _sent(fault) and alarm.end > well]
 
 
@@ -135,7 +131,7 @@ def _unheard(
 ) -> str:
     """Why an alarm could have come unseen, too early or in time; empty if it could not."""
     sent, deadline, gap = _sent(fault), fault.injected + e.within, scenario.observers.max_gap
-    if unseen := _dark(held, e.list, _well_since(history, scenario), sent, gap):
+    if unseen := _dark(held, e.list, well_since(history, scenario), sent, gap):
         return f"{unseen}, before the {fault.kind}"
     if in_time:
         return ""
@@ -148,7 +144,7 @@ def _unheard(
 
 def quiet(e: Quiet, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """No entry with the text is listed while nothing is wrong: from steady state on until the fault is sent."""
-    well, sent = _well_since(history, scenario), _sent(fault)
+    well, sent = well_since(history, scenario), _sent(fault)
     held = copies(history, e.list)
     early = _false(_alarms(held, [e.contains]), history, fault, scenario)
     if early:

@@ -8,13 +8,16 @@ from typing import Final
 from shaketable.checks.alerts import alerted, appears, quiet
 from shaketable.checks.arrivals import availability, latency, not_called
 from shaketable.checks.audit import audited
+from shaketable.checks.bystanders import bystanders
 from shaketable.checks.cohorts import cohorts_alike
 from shaketable.checks.findings import finding
 from shaketable.checks.functions_recover import functions_recover
+from shaketable.checks.gauges import ceiling, growth, returns, warns_early
 from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
 from shaketable.checks.rollout import never_reached, rollout_stops, soak_catches
 from shaketable.checks.running import runs_again
+from shaketable.checks.slo import slo
 from shaketable.checks.writes import writes_kept
 from shaketable.model.claims import Audit, Claim, Expectation
 from shaketable.model.history import TrialHistory
@@ -35,6 +38,12 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "cohorts-alike": cohorts_alike,
     "alerted": alerted,
     "quiet": quiet,
+    "ceiling": ceiling,
+    "growth": growth,
+    "returns": returns,
+    "warns-early": warns_early,
+    "slo": slo,
+    "bystanders": bystanders,
     "rollout-stops": rollout_stops,
     "soak-catches": soak_catches,
 }

@@ -9,25 +9,12 @@ from dataclasses import dataclass, replace
 from shaketable.checks.findings import finding, names
 from shaketable.checks.functions import baseline, by_name, is_bad, windows
 from shaketable.checks.listed import Copy, copies, gauged
+from shaketable.checks.periods import Period, period
 from shaketable.model.claims import FunctionsRecover
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.result import Evidence, Finding
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
-
-
-@dataclass(frozen=True, slots=True)
-class _Time:
-    """What is judged: from when until when, absolute seconds, and what these moments are."""
-
-    start: float
-    end: float
-    since: str
-    until: str
-
-    def after(self, moment: float) -> float:
-        """Seconds since the start, 0 for anything before it."""
-        return max(0.0, moment - self.start)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +39,7 @@ def functions_recover(e: FunctionsRecover, history: TrialHistory, fault: FaultRe
 
     What was seen to be wrong after the limit fails, whatever could not be seen elsewhere.
     """
-    time = _time(e, history, fault)
+    time = period(e, history, fault)
     if time is None:
         return finding(e, "unknown", f"the {fault.kind} was never healed", None, e.within)
     states = [*_functions(e, history, time, scenario), *_gauges(e, history, time, scenario)]
@@ -75,7 +62,7 @@ def functions_recover(e: FunctionsRecover, history: TrialHistory, fault: FaultRe
     return _recovered(e, states, time, evidence)
 
 
-def _unseen(e: FunctionsRecover, states: Sequence[_State], time: _Time, deadline: float) -> str:
+def _unseen(e: FunctionsRecover, states: Sequence[_State], time: Period, deadline: float) -> str:
     """Why nobody can tell whether all were well from the limit on; empty if one can."""
     if not states:
         return f"nobody asked for anything after {time.since}"
@@ -92,7 +79,7 @@ def _unseen(e: FunctionsRecover, states: Sequence[_State], time: _Time, deadline
     return ""
 
 
-def _recovered(e: FunctionsRecover, states: Sequence[_State], time: _Time, evidence: Sequence[Evidence]) -> Finding:
+def _recovered(e: FunctionsRecover, states: Sequence[_State], time: Period, evidence: Sequence[Evidence]) -> Finding:
     took = sorted(((time.after(s.well), s.name) for s in states), reverse=True)
     slow = [(seconds, name) for seconds, name in took if seconds > 0]
     if not slow:
@@ -109,22 +96,7 @@ def _list(items: Sequence[str]) -> str:
     return names([", ".join(items[:3]), *more])
 
 
-def _time(e: FunctionsRecover, history: TrialHistory, fault: FaultRecord) -> _Time | None:
-    """After a fault until heal, which may disturb by itself; after heal until the trial's end, or the next fault."""
-    if e.since == "fault":
-        if fault.heal_began <= fault.injected:
-            return None
-        return _Time(fault.injected, fault.heal_began, f"the {fault.kind}", "it was healed")
-    healed = fault.healed if e.fault else history.healed
-    if healed <= fault.injected:
-        return None
-    following = min((f.sent for f in history.faults if f.sent >= healed), default=math.inf)
-    if following < history.ended:
-        return _Time(healed, following, "heal", "the next fault began")
-    return _Time(healed, history.ended, "heal", "the trial ended")
-
-
-def _functions(e: FunctionsRecover, history: TrialHistory, time: _Time, scenario: Scenario) -> Iterator[_State]:
+def _functions(e: FunctionsRecover, history: TrialHistory, time: Period, scenario: Scenario) -> Iterator[_State]:
     named = by_name(history.requests)
     for name in e.requests or sorted(named):
         mine = named.get(name, [])
@@ -144,7 +116,7 @@ def _under_way(request: Request, end: float, patience: float) -> bool:
     return request.ended > end and end - request.scheduled <= patience
 
 
-def _function(name: str, arrivals: Sequence[Request], e: FunctionsRecover, time: _Time, slow: float | None) -> _State:
+def _function(name: str, arrivals: Sequence[Request], e: FunctionsRecover, time: Period, slow: float | None) -> _State:
     well, bad, last, seen = time.start, -math.inf, "", False
     for start, window in windows(arrivals, e.window, time.start):
         now = start >= time.start - 1e-9
@@ -167,7 +139,7 @@ def _words(window: Sequence[Request], slow: float | None) -> str:
     return f"up to {show(max(r.latency for r in window))}{limit}"
 
 
-def _gauges(e: FunctionsRecover, history: TrialHistory, time: _Time, scenario: Scenario) -> Iterator[_State]:
+def _gauges(e: FunctionsRecover, history: TrialHistory, time: Period, scenario: Scenario) -> Iterator[_State]:
     for name, most in e.gauges.items():
         found = copies(history, name)
         if not found:
@@ -176,7 +148,7 @@ def _gauges(e: FunctionsRecover, history: TrialHistory, time: _Time, scenario: S
             yield _gauge(copy, most, e, time, scenario.observers.max_gap)
 
 
-def _gauge(copy: Copy, most: float, e: FunctionsRecover, time: _Time, max_gap: float) -> _State:
+def _gauge(copy: Copy, most: float, e: FunctionsRecover, time: Period, max_gap: float) -> _State:
     well, bad, last = time.start, -math.inf, ""
     for span in copy.spans:
         if span.start >= time.end:

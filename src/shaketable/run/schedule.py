@@ -10,12 +10,15 @@ from shaketable.faults import FaultKind, Params
 from shaketable.model.claims import (
     Alerted,
     Appears,
+    Ceiling,
     Claim,
     Expectation,
     FunctionsRecover,
     Leaves,
+    NotBlocked,
     NotCalled,
     Recovers,
+    Returns,
     RunsAgain,
 )
 from shaketable.model.draw import between, draw, pick
@@ -183,6 +186,8 @@ def timing(scenario: Scenario, events: Sequence[Event], variant: str = "") -> Ti
             recover.append(expectation.within)
         elif isinstance(expectation, FunctionsRecover) and expectation.since == "heal":
             watch.append(expectation.within + expectation.hold)
+        elif isinstance(expectation, Returns) and expectation.since == "heal":
+            watch.append(expectation.within + scenario.steady.hold)
     return Timing(
         hold=scenario.steady.hold,
         steady_within=scenario.steady.within,
@@ -204,6 +209,10 @@ def _tail(expectation: Expectation) -> float:
     """How long after its fault an expectation can first be judged, seconds; 0 for what has no such limit."""
     if isinstance(expectation, Leaves | Appears | RunsAgain | Alerted):
         return expectation.within
+    if isinstance(expectation, Returns):
+        return expectation.within if expectation.since == "fault" else 0.0
+    if isinstance(expectation, Ceiling | NotBlocked):
+        return expectation.longest
     if isinstance(expectation, FunctionsRecover) and expectation.since == "fault":
         return expectation.within + expectation.hold
     return expectation.after if isinstance(expectation, NotCalled) else 0.0
