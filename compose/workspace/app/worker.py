@@ -1,0 +1,85 @@
+"""A pod's worker: looks up who has subscribed and tells them that their chats live, and removes what nobody needs.
+
+A subscription in the new storage without a chat is an orphan: its events go to nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from modes import Mode
+from serving import serve
+from store import ERRORS, POD, own, shared
+
+_CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
+_EVERY = 0.2
+_LOOKUPS = 5
+"""So many chats have their subscriptions looked up each time."""
+_YOUNG = (
+    "SELECT chat, agent FROM subscriptions WHERE created > now() - interval '1 minute' AND NOT closed AND NOT copied"
+)
+_ORPHANS = """
+DELETE FROM subscriptions AS s WHERE NOT copied AND NOT closed AND created < now() - interval '2 seconds'
+    AND NOT EXISTS (SELECT FROM chats WHERE id = s.chat)
+"""
+_SUBSCRIBED = "SELECT agent FROM subscriptions WHERE chat = $1"
+
+
+class Worker:
+    """What the worker does, again and again."""
+
+    def __init__(self) -> None:
+        self.mode = Mode()
+        self._shared, self._own = shared(1), own(2)
+
+    async def work(self) -> None:
+        """Never ends."""
+        timeout = aiohttp.ClientTimeout(total=1.0)
+        async with aiohttp.ClientSession("http://gateway:8080", timeout=timeout) as gateway:
+            while True:
+                for part in (self._keep_alive(gateway), self._look_up(), self._clean_up()):
+                    try:
+                        await part
+                    except (*ERRORS, aiohttp.ClientError) as error:
+                        print(f"{type(error).__name__}: {error}", flush=True)
+                await asyncio.sleep(_EVERY)
+
+    async def _keep_alive(self, gateway: aiohttp.ClientSession) -> None:
+        """Tell young chats' agents, as the new storage knows them, that their chats live."""
+        if not self.mode.writes_new():
+            return
+        rows = await self._own.run(lambda own: own.fetch(_YOUNG))
+        chosen = random.sample(rows, min(len(rows), _LOOKUPS))
+        if chosen:
+            events = [{"pod": POD, "agent": row["agent"], "chat": row["chat"]} for row in chosen]
+            async with gateway.post("/alive", json=events) as answer:
+                answer.raise_for_status()
+
+    async def _look_up(self) -> None:
+        """See whether old chats still have their subscriptions, where these are read now."""
+        for _ in range(_LOOKUPS):
+            number = random.randint(1, 2400)
+            agent = f"agent-{number % 12:02d}"
+            store = self._own if self.mode.reads_new(agent) else self._shared
+            chat = f"{POD}/{number}"
+            await store.run(lambda connection, chat=chat: connection.fetchval(_SUBSCRIBED, chat))
+
+    async def _clean_up(self) -> None:
+        if _CLEAN_UP and self.mode.writes_new():
+            await self._own.run(_clean)
+
+
+async def _clean(own: asyncpg.Connection) -> None:
+    status = await own.execute(_ORPHANS)
+    if status != "DELETE 0":
+        print(f"orphans: {status}", flush=True)
+
+
+if __name__ == "__main__":
+    worker = Worker()
+    serve(web.post("/mode", worker.mode.take), work=worker.work())
