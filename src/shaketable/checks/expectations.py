@@ -8,6 +8,7 @@ from typing import Final
 from shaketable.checks.alerts import alerted, appears, quiet
 from shaketable.checks.arrivals import availability, latency, not_called
 from shaketable.checks.audit import audited
+from shaketable.checks.blocked import not_blocked
 from shaketable.checks.bystanders import bystanders
 from shaketable.checks.cohorts import cohorts_alike
 from shaketable.checks.findings import finding
@@ -44,6 +45,7 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "warns-early": warns_early,
     "slo": slo,
     "bystanders": bystanders,
+    "not-blocked": not_blocked,
     "rollout-stops": rollout_stops,
     "soak-catches": soak_catches,
 }
