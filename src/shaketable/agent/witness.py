@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from shaketable.agent import kernel
 from shaketable.agent.changes import clients, commands, limits, names
-from shaketable.agent.looks import attempts, datagrams, engines, requests, traces, usage, watches
+from shaketable.agent.looks import attempts, databases, datagrams, engines, gauges, requests, traces, usage, watches
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -27,9 +27,11 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "clocks": watches.see,
     "command": commands.see,
     "crowd": requests.see_crowd,
+    "database": databases.see,
     "nested-engine": engines.see,
     "running": engines.see_running,
     "descriptors": limits.see_descriptors,
+    "gauges": gauges.see,
     "http": requests.see_http,
     "oom-kills": traces.see_oom_kills,
     "processes": traces.see_processes,
@@ -55,16 +57,23 @@ def take(look: Look) -> Reading:
 
 
 def main() -> None:
-    """Answer until stdin closes."""
+    """Answer until stdin closes. Requests do not wait for each other: what hangs in one is no matter of the others."""
     out = Writer()
-    with ThreadPoolExecutor(16) as pool, contextlib.suppress(ReaderGoneError):
-        for line in lines():
-            request = json.loads(line)
-            if request["op"] == "hello":
-                out.emit({"id": request["id"], "now": time.monotonic()})
-                continue
+    with ThreadPoolExecutor(16) as pool, ThreadPoolExecutor(16) as requests_:
+
+        def answer(request: dict[str, Any]) -> None:
             readings = dict(zip(request["looks"], pool.map(take, request["looks"].values()), strict=True))
-            out.emit({"id": request["id"], "readings": readings})
+            with contextlib.suppress(ReaderGoneError):
+                out.emit({"id": request["id"], "readings": readings})
+
+        with contextlib.suppress(ReaderGoneError):
+            for line in lines():
+                request = json.loads(line)
+                if request["op"] == "hello":
+                    out.emit({"id": request["id"], "now": time.monotonic()})
+                else:
+                    requests_.submit(answer, request)
+    databases.close()
 
 
 if __name__ == "__main__":

@@ -59,6 +59,13 @@ def _cpus(where: dict[str, Path]) -> float | None:
     return None if quota.strip() in ("max", "-1") else int(quota) / int(period)
 
 
+def cpu_seconds(folders: dict[str, Path]) -> float:
+    """CPU seconds used so far."""
+    if "cpuacct" in folders:
+        return int((folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
+    return int((folders["unified"] / "cpu.stat").read_text().split()[1]) / 1e6
+
+
 def memory(folders: dict[str, Path]) -> int:
     """Bytes of memory that is nobody's copy of a file."""
     path = file(folders, "memory", "memory.stat", "memory.stat")

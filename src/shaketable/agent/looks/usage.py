@@ -24,22 +24,15 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     "pids_limit", None where there is none.
     """
     folders = {m["member"]: limits.folders(m["pid"], m["start"]) for m in look["members"]}
-    first = {name: (_cpu(f), time.monotonic()) for name, f in folders.items()}
+    first = {name: (limits.cpu_seconds(f), time.monotonic()) for name, f in folders.items()}
     time.sleep(_OVER)
     return {"usage": {name: _usage(f, *first[name]) for name, f in folders.items()}, "cpus": os.cpu_count() or 1}
-
-
-def _cpu(folders: dict[str, Path]) -> float:
-    """CPU seconds used so far."""
-    if "cpuacct" in folders:
-        return int((folders["cpuacct"] / "cpuacct.usage").read_text()) / 1e9
-    return int((folders["unified"] / "cpu.stat").read_text().split()[1]) / 1e6
 
 
 def _usage(folders: dict[str, Path], cpu: float, at: float) -> dict[str, Any]:
     most = limits.read(folders)
     return {
-        "cores": round((_cpu(folders) - cpu) / (time.monotonic() - at), 4),
+        "cores": round((limits.cpu_seconds(folders) - cpu) / (time.monotonic() - at), 4),
         "quota": most["cpus"],
         "memory": limits.memory(folders),
         "memory_limit": most["memory"],
