@@ -25,7 +25,7 @@ from shaketable.model.draw import between, draw, pick
 from shaketable.model.errors import UsageError
 from shaketable.model.faults import Fault, Rollout, When
 from shaketable.model.scenario import Scenario
-from shaketable.model.units import FROM_TEXT
+from shaketable.model.units import FROM_TEXT, show_duration, show_share
 from shaketable.ports import Places
 from shaketable.run.phases import Course, Event, Timing
 
@@ -117,6 +117,31 @@ def marker(when: When | None) -> str:
     if when.changes is not None:
         return f"the list {when.changes} has changed"
     return f"{when.effective} is effective" if when.effective is not None else f"{when.healed} is healed"
+
+
+def begins_and_ends(planned: Planned, scenario: Scenario, variant: str) -> str:
+    """When one fault of a variant begins and how long it lasts, in words."""
+    rollout, event = scenario.rollout, planned.event
+    begins = f"{show_duration(event.delay)} after {marker(planned.when)}"
+    if rollout is None or event.id not in rollout.names:
+        return f"{begins}, for {show_duration(event.lasts)}"
+    soak, place = show_duration(scenario.soak(variant)), rollout.names.index(event.id)
+    if place:
+        begins = f"{soak} after {rollout.names[place - 1]} took effect, if no gate has tripped"
+    following = place + 1 < len(rollout.names)
+    lasts = "until all are undone" if following else f"for its soak of {soak} and {show_duration(event.lasts)} more"
+    return f"as {event.id} {begins}, {lasts}"
+
+
+def gate_in_words(rollout: Rollout) -> str:
+    """What makes a roll-out stop, and what happens then."""
+    gate = rollout.gate
+    which = f" of {', '.join(gate.requests)}" if gate.requests else ""
+    whose = f" whose {gate.by} is the stage" if gate.by else ""
+    slow = f" or take longer than {show_duration(gate.at_most)}" if gate.at_most is not None else ""
+    few = f"of the arrivals{which}{whose} within {show_duration(gate.window)}, {gate.arrivals} at least"
+    share = min(1.0, gate.burn * (1 - gate.objective))
+    return f"gate: more than {show_share(share)} {few}, fail{slow}; then no stage follows and all are undone, the last first"
 
 
 def selected(selector: str, names: Sequence[str], seed: str, fault: str) -> list[str]:
