@@ -74,7 +74,7 @@ class Told:
             on_beat=self._beat,
         )
         assert self.witness.over.wait(10)
-        self.running._thread.join(10)
+        self.running._watch._thread.join(10)
 
     def _look(self, look: Look) -> None:
         self.looks.append((round(look.at - BEGAN, 6), look.holder, look.list, look.entries))
@@ -238,5 +238,6 @@ def test_where_everything_is_looked_for() -> None:
         {"front": "docker/front", "h1/h1": "docker/h1", "h1/app": "docker/app", "group/one": "docker/one"},
         {"host-3": "docker/host-3", "host-4": "docker/host-4"},
         {WEB: "host-3/web", DB: "host-3/db"},
+        {"front": "docker/front", "h1": "docker/h1", "app": "docker/app", "one": "docker/one"},
     )
     assert "down" not in asked, "what does not run has no process"

@@ -22,6 +22,7 @@ from shaketable.model.errors import AgentError, EngineError
 from shaketable.model.history import LoadBeat, Look, LookBeat, Request
 from shaketable.model.scenario import Scenario
 from shaketable.run.agents import AgentKeeper
+from shaketable.run.databases import Databases
 from shaketable.run.running import Running, places
 
 _LONGEST = 6 * 3600
@@ -129,7 +130,7 @@ class Lane:
         self._image, self._run, self._seed = equipment.image, equipment.run, equipment.seed
         self._observer: Channel | None = None
         self._load: Channel | None = None
-        self._running: Running | None = None
+        self._beside: list[Running | Databases] = []
 
     @property
     def up(self) -> bool:
@@ -139,7 +140,7 @@ class Lane:
             and self._load is not None
             and not self._observer.closed.is_set()
             and not self._load.closed.is_set()
-            and (self._running is None or not self._running.lost)
+            and not any(watch.lost for watch in self._beside)
         )
 
     def start(self, say: Callable[[str], None]) -> None:
@@ -151,16 +152,7 @@ class Lane:
         self.instances.read()
         network = self.project.network()
         self.keeper.care(self.facts(list(self.instances.outer)))
-        described = self.scenario.observers.holders
-        holders = {n: holder.model_dump() for n, holder in described.items() if holder.kind != "containers"}
-        if len(holders) < len(described):
-            self._running = Running(
-                {name: holder for name, holder in described.items() if name not in holders},
-                places(self.instances, self.project.model().places.everything, self.keeper.agent()),
-                self.keeper.another_witness(),
-                on_look=self._looked,
-                on_beat=self._beat,
-            )
+        holders = self._look_from_beside()
         self._observer = self._tool("observe", network, self._on_observer, cpu_shares=8192)
         self._observer.send({"every": self.scenario.observers.every, "holders": holders})
         load = self.scenario.load
@@ -180,6 +172,21 @@ class Lane:
             }
         )
         self._await_signs()
+
+    def _look_from_beside(self) -> dict[str, dict[str, Any]]:
+        """Begin to look at what is looked at from beside the targets; the other holders. Raises AgentError, EngineError."""
+        described = self.scenario.observers.holders
+        containers = {name: holder for name, holder in described.items() if holder.kind == "containers"}
+        databases = {name: holder for name, holder in described.items() if holder.kind == "database"}
+        if containers or databases:
+            where = places(self.instances, self.project.model().places.everything, self.keeper.agent())
+            told: dict[str, Any] = {"on_look": self._looked, "on_beat": self._beat}
+            if containers:
+                self._beside.append(Running(containers, where, self.keeper.another_witness(), **told))
+            if databases:
+                told["on_error"] = self._unreadable
+                self._beside.append(Databases(databases, where, self.keeper.another_witness(), **told))
+        return {n: h.model_dump() for n, h in described.items() if n not in containers and n not in databases}
 
     def _await_signs(self) -> None:
         """Wait until every holder was looked at and the load has begun. Raises TopologyError, AgentError."""
@@ -220,9 +227,9 @@ class Lane:
             if channel is not None:
                 channel.drop()
         self._observer = self._load = None
-        if self._running is not None:
-            self._running.stop()
-            self._running = None
+        for watch in self._beside:
+            watch.stop()
+        self._beside = []
         with contextlib.suppress(EngineError):
             self._save_logs()
         self.project.down()
@@ -295,8 +302,10 @@ class Lane:
             if channel is None or channel.closed.is_set():
                 words = f": {channel.last_words}" if channel is not None and channel.last_words else ""
                 return f"the {what} of lane {self.number} is gone{words}"
-        if self._running is not None and self._running.lost:
-            return f"the witness that watches what runs in lane {self.number} is gone"
+        for watch in self._beside:
+            if watch.lost:
+                what = "what runs" if isinstance(watch, Running) else "the databases"
+                return f"the witness that watches {what} in lane {self.number} is gone"
         return ""
 
     def settled(self, moment: float) -> bool:
@@ -327,6 +336,9 @@ class Lane:
             self.recorded.look(look)
             self.lock.notify_all()
         self.store.look(self.number, look)
+
+    def _unreadable(self, why: str) -> None:
+        self._other("database", {"error": why})
 
     def _beat(self, beat: LookBeat) -> None:
         with self.lock:

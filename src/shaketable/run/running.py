@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from shaketable.adapters.docker_engine import NESTED_LABEL
 from shaketable.adapters.fault_agent import FaultAgent, Witness
@@ -12,10 +11,8 @@ from shaketable.adapters.instances import Instances
 from shaketable.model.errors import AgentError
 from shaketable.model.history import Look, LookBeat
 from shaketable.model.scenario import Holder
-
-EVERY = 0.1
-"""Seconds between two looks, unless the holder says otherwise."""
-_BEAT = 0.2
+from shaketable.run.beside import EVERY, Beside, Values
+from shaketable.run.rates import Rates
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +22,19 @@ class Places:
     containers: Mapping[str, str]
     hosts: Mapping[str, str]
     inside: Mapping[str, str]
+    named: Mapping[str, str] = field(default_factory=dict)
+    """Cgroups by the instance's own name, its service's, of what does not run in a nested host."""
+
+    def of(self, instance: str) -> Mapping[str, str]:
+        """Where a witness finds an instance, in this life and the next. Raises AgentError when it is nowhere."""
+        if cgroup := self.named.get(instance) or self.containers.get(instance):
+            return {"cgroup": cgroup}
+        host = instance.partition("/")[0]
+        container = next((identity for identity, name in self.inside.items() if name == instance), None)
+        if container is None or host not in self.hosts:
+            known = ", ".join(sorted({*self.named, *self.inside.values()}))
+            raise AgentError(f"{instance} cannot be looked at: it does not run; what does: {known}")
+        return {"cgroup": self.hosts[host], "container": container}
 
 
 def places(instances: Instances, hosts: Mapping[str, Sequence[str]], agent: FaultAgent) -> Places:
@@ -37,6 +47,7 @@ def places(instances: Instances, hosts: Mapping[str, Sequence[str]], agent: Faul
         {shown.get(name, name): cgroup for name, cgroup in cgroups.items() if name not in nested},
         {name: cgroup for name, cgroup in cgroups.items() if name in nested},
         {container: name for name, container in instances.inner.items()},
+        {name: cgroup for name, cgroup in cgroups.items() if name not in nested},
     )
 
 
@@ -45,7 +56,7 @@ def _shown(host: str, service: str, services: Sequence[str]) -> str:
 
 
 class Running:
-    """A thread that looks until it is stopped, and says what it sees as any observer does."""
+    """Looks at what runs, and what the kernel counts of it, until it is stopped."""
 
     def __init__(
         self,
@@ -56,59 +67,38 @@ class Running:
         on_look: Callable[[Look], None],
         on_beat: Callable[[LookBeat], None],
     ) -> None:
-        self._holders, self._where, self._witness = holders, where, witness
-        self._on_look, self._on_beat = on_look, on_beat
-        self._known: dict[tuple[str, str], tuple[str, ...] | None] = {}
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="running", daemon=True)
-        self._thread.start()
+        self._holders, self._where = holders, where
+        self._rates = Rates()
+        named = {what.partition(" ")[2] for holder in holders.values() for what in holder.gauges.values()}
+        self._looks: dict[str, Mapping[str, object]] = {
+            "x": {"see": "running", "containers": dict(where.containers), "hosts": dict(where.hosts)},
+            **(
+                {"g": {"see": "gauges", "instances": {name: where.of(name) for name in sorted(named)}}} if named else {}
+            ),
+        }
+        every = min((h.every for h in holders.values() if h.every), default=EVERY)
+        self._watch = Beside(list(holders), every, witness, self._take, on_look=on_look, on_beat=on_beat)
 
     def stop(self) -> None:
         """Look no more."""
-        self._stop.set()
-        self._thread.join()
-        self._witness.leave()
+        self._watch.stop()
 
     @property
     def lost(self) -> bool:
         """Whether the witness that looks is gone, or gives no answer any more."""
-        return (self._witness.lost or not self._thread.is_alive()) and not self._stop.is_set()
+        return self._watch.lost
 
-    def _watch(self) -> None:
-        every = min((h.every for h in self._holders.values() if h.every), default=EVERY)
-        wait, looks, gap = 0.0, 0, 0.0
-        last: float | None = None
-        beat = 0.0
-        while not self._stop.wait(wait):
-            try:
-                seen = self._witness.look({"x": self._look})["x"]
-            except AgentError:
-                return
-            wait = every  # from the answer on: the time in it is that of the engine's machine, which may be another one
-            at = float(seen["at"])
-            self._tell(at, None if "error" in seen else self._lists(seen))
-            if last is None:
-                last = beat = at
-            looks, gap, last = looks + 1, max(gap, at - last), at
-            if at - beat >= _BEAT:
-                for name in self._holders:
-                    self._on_beat(LookBeat(at, name, looks, round(gap, 6)))
-                looks, gap, beat = 0, 0.0, at
-
-    @property
-    def _look(self) -> Mapping[str, object]:
-        return {"see": "running", "containers": dict(self._where.containers), "hosts": dict(self._where.hosts)}
-
-    def _lists(self, seen: Mapping[str, Mapping[str, object]]) -> Mapping[str, tuple[str, ...]]:
-        return entries(seen, self._where.inside)
-
-    def _tell(self, at: float, lists: Mapping[str, tuple[str, ...]] | None) -> None:
+    def _take(self, witness: Witness) -> tuple[float, Values]:
+        seen = witness.look(self._looks)
+        running = seen["x"]
+        lists = {} if "error" in running else entries(running, self._where.inside)
+        counted = seen.get("g", {})
+        gauges = self._rates.gauges(float(counted.get("at", 0.0)), counted.get("counters", {}))
+        found: dict[tuple[str, str], tuple[str, ...] | None] = {}
         for holder, described in self._holders.items():
-            for name, what in described.lists.items():
-                found = None if lists is None else lists[what]
-                if (holder, name) not in self._known or self._known[holder, name] != found:
-                    self._known[holder, name] = found
-                    self._on_look(Look(round(at, 6), holder, name, found))
+            found |= {(holder, name): lists.get(what) for name, what in described.lists.items()}
+            found |= {(holder, name): gauges.get(what) for name, what in described.gauges.items()}
+        return float(running["at"]), found
 
 
 def entries(seen: Mapping[str, Mapping[str, object]], inside: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:
