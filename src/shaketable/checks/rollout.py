@@ -108,13 +108,19 @@ def seen_by_gates(history: TrialHistory, rollout: Rollout) -> list[Gated]:
     ]
 
 
+def first_known(history: TrialHistory, scenario: Scenario) -> Tripped | None:
+    """When a gate of the roll-out first could have known, whoever was looking; None if none could, or there is none."""
+    gates = seen_by_gates(history, scenario.rollout) if scenario.rollout is not None else []
+    return min((g.tripped for g in gates if g.tripped), key=lambda trip: trip.at, default=None)
+
+
 def rollout_stops(e: RolloutStops, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """No more than so many stages saw what was bad, and it was undone soon after a gate could have known."""
     rollout, limit = scenario.rollout, float(e.stages_at_most)
     if rollout is None:
         return finding(e, "unknown", "there is no roll-out", None, limit, unit="stages")
     reached, gates = stages(history, rollout), seen_by_gates(history, rollout)
-    known = min((g.tripped for g in gates if g.tripped), key=lambda trip: trip.at, default=None)
+    known = first_known(history, scenario)
     if not reached or known is None:
         why = "no stage was reached" if not reached else f"there was nothing to stop: {_calm(rollout, gates)}"
         return finding(e, "unknown", why, float(len(reached)), limit, unit="stages")
@@ -123,7 +129,7 @@ def rollout_stops(e: RolloutStops, history: TrialHistory, fault: FaultRecord, sc
     saw = f"{len(reached)} of {len(rollout.stages)} stages saw it (at most {e.stages_at_most} asked)"
     words, over = _known(rollout, gates, known), complete(rollout, scenario.soak(history.variant), _effects(reached))
     if known.at > over:
-        words += f", {show(known.at - over)} after the roll-out was complete"
+        words += f", {show(known.at - over)} after the roll-out was complete, when no gate was looking"
     back = f"all were undone {show(took)} later (limit {show(e.rolled_back_within)})"
     evidence = [
         Evidence(
@@ -148,7 +154,7 @@ def soak_catches(e: SoakCatches, history: TrialHistory, fault: FaultRecord, scen
     if not gates or gates[0].stage != rollout.names[0]:
         return finding(e, "unknown", f"{rollout.names[0]} was not injected", None, soak)
     first = gates[0]
-    elsewhere = min((g.tripped for g in gates if g.tripped), key=lambda trip: trip.at, default=None)
+    elsewhere = first_known(history, scenario)
     if first.tripped is not None:
         shortest = first.tripped.at - first.since
         because = f"the shortest soak that catches it is {show(shortest)}, this one was {show(soak)}"

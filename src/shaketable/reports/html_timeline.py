@@ -13,6 +13,7 @@ from typing import Final, TypedDict
 
 from shaketable.checks.functions import Function
 from shaketable.checks.listed import Copy, Intervals, belongs, copies
+from shaketable.checks.rollout import first_known
 from shaketable.model.claims import Appears, Availability, Latency, Leaves, NotCalled, Stays
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.scenario import Scenario
@@ -117,7 +118,7 @@ def timeline(history: TrialHistory, scenario: Scenario, functions: Sequence[Func
         zero=f"{fault.kind} of {one_line(' and '.join(fault.targets))}" if fault else "the trial began",
         down=(0, max(ms(history.healed), 0)) if fault else None,
         bands=_bands(history, ms),
-        marks=list(_marks(history, ms)),
+        marks=list(_marks(history, scenario, ms)),
         status=status(history, scenario, functions, ms),
         deadlines=_deadlines(scenario) if fault else [],
         lanes=list(_lanes(history, scenario, ms)),
@@ -145,7 +146,7 @@ def _bands(history: TrialHistory, ms: Scale) -> list[tuple[int, int, int, str]]:
     return bands
 
 
-def _marks(history: TrialHistory, ms: Scale) -> Iterator[tuple[int, str]]:
+def _marks(history: TrialHistory, scenario: Scenario, ms: Scale) -> Iterator[tuple[int, str]]:
     if history.steady is not None:
         yield ms(history.steady), "steady"
     for fault in history.faults if len(history.faults) == 1 else ():  # several are drawn as bands of their own
@@ -155,6 +156,8 @@ def _marks(history: TrialHistory, ms: Scale) -> Iterator[tuple[int, str]]:
             yield ms(fault.witness.at), "witnessed"
         yield ms(fault.heal_began), "heal begins"
         yield ms(fault.healed), "healed"
+    if (known := first_known(history, scenario)) is not None:
+        yield ms(known.at), "gate tripped" if history.tripped else "a gate could have known"
     if history.recovered is not None:
         yield ms(history.recovered), "steady again"
 
