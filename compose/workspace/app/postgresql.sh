@@ -8,7 +8,7 @@ if [ "$1" = init ]; then
     name=$2 data=/var/lib/postgresql/$2
     install -d -o postgres -g postgres -m 0700 "$data"
     $as $bin/initdb -D "$data" -A trust -E UTF8 --no-instructions --no-sync --wal-segsize=4 >/dev/null
-    echo 'host all all all trust' >> "$data/pg_hba.conf"
+    printf 'host all all all trust\nhost replication all all trust\n' >> "$data/pg_hba.conf"
     echo "CREATE DATABASE $name" | $as $bin/postgres --single -j -D "$data" postgres >/dev/null
     $as $bin/postgres --single -j -D "$data" "$name" < "$3" >/dev/null
     exit
