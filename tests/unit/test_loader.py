@@ -11,13 +11,13 @@ import pytest
 from shaketable.model.errors import Exit, ScenarioError
 from shaketable.ports import Places
 from shaketable.run.loader import (
-    MAX_BYTES,
     LoadedScenario,
     check_targets,
     load_scenario,
     parse_scenario,
     scenario_schema,
 )
+from shaketable.run.scenario_text import MAX_BYTES
 
 GOOD = (Path(__file__).parents[2] / "scenarios/backoffice/crashed-host.yaml").read_text()
 JARGON = re.compile(r"Input should|valid (dict|string|integer|list|tuple)|pydantic|NoneType|Value error|__", re.I)
@@ -103,7 +103,7 @@ ONE_MISTAKE = [
         "holder kind",
         "kind: etcd",
         "kind: etc",
-        "must be etcd or haproxy or http-json or containers, not 'etc'; did you mean 'etcd'?",
+        "must be etcd or haproxy or http-json or containers or database, not 'etc'; did you mean 'etcd'?",
     ),
     ("option", "arrivals: poisson", "arrivals: poison", "load.arrivals: must be poisson or constant, not 'poison'"),
     ("text as number", "services: 12", 'services: "12"', "steady.lists.services: must be a whole number, not '12'"),

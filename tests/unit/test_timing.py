@@ -27,6 +27,13 @@ def times(claim: str, scenario: str = CLAIMS) -> Timing:
         ("kind: functions-recover, within: 20s, hold: 3s", 0.0, 23.0),
         ("kind: quiet, list: alerts", 0.0, 0.0),
         ("kind: cohorts-alike, by: [app]", 0.0, 0.0),
+        ("kind: returns, gauge: backlog, within: 20s", 0.0, 20.3),
+        ("kind: returns, gauge: backlog, within: 20s, since: fault", 20.0, 0.0),
+        ("kind: ceiling, gauge: backlog, at_most: 5, longest: 7s", 7.0, 0.0),
+        ("kind: growth, gauge: backlog, at_most: 5", 0.0, 0.0),
+        ("kind: warns-early, gauge: backlog, above: 5", 0.0, 0.0),
+        ("kind: slo", 0.0, 0.0),
+        ("kind: bystanders, control: 300ms", 0.0, 0.0),
     ],
 )
 def test_each_kind_holds_the_trial_open_as_long_as_it_must(claim: str, tail: float, after_heal: float) -> None:

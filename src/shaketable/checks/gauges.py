@@ -45,7 +45,7 @@ def _judged(e: _Claim, told: Sequence[_Told], fault: FaultRecord, limit: float, 
         return finding(e, "unknown", _NONE.format(e.gauge), None, limit, unit=unit)
     order = sorted(told, key=lambda t: t.value, reverse=True)
     if wrong := [t for t in order if t.wrong]:
-        others = f"; nor is it in {names([t.gauge.holder for t in wrong[1:]])}" if wrong[1:] else ""
+        others = f"; so it is in {names([t.gauge.holder for t in wrong[1:]])}" if wrong[1:] else ""
         because = f"{wrong[0].words}{others}"
         return finding(e, "fail", because, wrong[0].value, limit, unit=unit, evidence=evidence)
     if unseen := [t.unseen for t in told if t.unseen]:

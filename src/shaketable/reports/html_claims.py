@@ -7,21 +7,31 @@ from collections.abc import Sequence
 from shaketable.model.claims import (
     Alerted,
     Appears,
+    ArrivalClaim,
     Audit,
     Availability,
+    Bystanders,
+    Ceiling,
     CohortsAlike,
     Expectation,
     FunctionsRecover,
+    Growth,
     Latency,
     Leaves,
+    NotBlocked,
     NotCalled,
     Quiet,
     Recovers,
+    Returns,
+    RolloutStops,
     RunsAgain,
+    Slo,
+    SoakCatches,
     Stays,
+    WarnsEarly,
     WritesKept,
 )
-from shaketable.model.units import show_duration
+from shaketable.model.units import show_duration, show_share
 
 
 def claim(expectation: Expectation) -> str:
@@ -29,10 +39,14 @@ def claim(expectation: Expectation) -> str:
     match expectation:
         case Availability() | Latency() | CohortsAlike() | FunctionsRecover() | Recovers():
             return _of_use(expectation)
+        case Slo() | Bystanders():
+            return _of_levels(expectation)
+        case Ceiling() | Growth() | Returns() | WarnsEarly() | NotBlocked():
+            return _of_resources(expectation)
         case Alerted() | Appears() | Quiet():
             return _of_messages(expectation)
-        case Audit():
-            return _of_configuration(expectation)
+        case Audit() | RolloutStops() | SoakCatches():
+            return _of_changes(expectation)
         case _:
             return _of_lists(expectation)
 
@@ -54,6 +68,53 @@ def _of_use(expectation: Availability | Latency | CohortsAlike | FunctionsRecove
             return f"{which} {number} good again after {_moment(expectation)}{also}, and all stay so"
         case Recovers():
             return "steady again after heal, and stays so"
+
+
+def _of_levels(expectation: Slo | Bystanders) -> str:
+    match expectation:
+        case Slo():
+            which = f"no endpoint{_who(expectation)}"
+            if expectation.requests:
+                which = f"none of {_quoted(expectation.requests)}{_who(expectation)}"
+            good = f"{show_share(expectation.objective)} succeed"
+            if expectation.at_most is not None:
+                good += f" within {show_duration(expectation.at_most)}"
+            part = "" if expectation.budget == 1 else f"{show_share(expectation.budget)} of "
+            return f"{which} burns more than {part}its error budget: {good}"
+        case Bystanders():
+            which = _quoted(expectation.requests) or "every function"
+            number = "fare" if expectation.requests[1:] else "fares"
+            return f"{which}{_who(expectation)} {number} as before the fault, for it is not downstream of it"
+
+
+def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBlocked) -> str:
+    match expectation:
+        case Ceiling():
+            often = f", or above for {show_duration(expectation.longest)} at a time" if expectation.longest else ""
+            return f"“{expectation.gauge}” is at most {expectation.at_most:g} after the fault{often}"
+        case Growth():
+            return f"“{expectation.gauge}” counts no further than {expectation.at_most:g} more after the fault"
+        case Returns():
+            more = f" and {expectation.margin:g}" if expectation.margin else ""
+            when = _moment(expectation)
+            return f"“{expectation.gauge}” is back at what it was before any fault{more} after {when}, and stays so"
+        case WarnsEarly():
+            lead = f" {show_duration(expectation.lead)}" if expectation.lead else ""
+            return f"“{expectation.gauge}” is above {expectation.above:g}{lead} before users feel anything, if they do"
+        case NotBlocked():
+            return f"nobody waits for another's lock in “{expectation.list}” for longer than the limit"
+
+
+def _of_changes(expectation: Audit | RolloutStops | SoakCatches) -> str:
+    match expectation:
+        case Audit():
+            return _of_configuration(expectation)
+        case RolloutStops():
+            stages = "stage" if expectation.stages_at_most == 1 else "stages"
+            back = show_duration(expectation.rolled_back_within)
+            return f"a gate stops the release after {expectation.stages_at_most} {stages}, and it is back within {back}"
+        case SoakCatches():
+            return "the first stage is looked at for long enough to see what is wrong with the release"
 
 
 def _of_messages(expectation: Alerted | Appears | Quiet) -> str:
@@ -91,15 +152,19 @@ def _of_lists(expectation: Leaves | NotCalled | RunsAgain | Stays | WritesKept) 
 def _arrivals(expectation: Availability | Latency) -> str:
     """Name the arrivals that count: all, or those for some functions or of one cohort."""
     which = f"arrivals for {_quoted(expectation.requests)}" if expectation.requests else "arrivals"
+    return f"{which}{_who(expectation)}"
+
+
+def _who(expectation: ArrivalClaim) -> str:
     who = ", ".join(f"{key} {value}" for key, value in expectation.cohort.items())
-    return f"{which} from {who}" if who else which
+    return f" from {who}" if who else ""
 
 
 def _later(except_first: float) -> str:
     return f", the first {show_duration(except_first)} after the fault apart" if except_first else ""
 
 
-def _moment(expectation: FunctionsRecover) -> str:
+def _moment(expectation: FunctionsRecover | Returns) -> str:
     return "the fault" if expectation.since == "fault" else "heal"
 
 

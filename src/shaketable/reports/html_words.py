@@ -181,7 +181,7 @@ def show_value(value: float | None, unit: str) -> str:
 
 def relation(finding: Finding) -> str:
     """Tell which side of its limit a value must be on."""
-    return "≥" if finding.unit == "share" else "≤"
+    return "≥" if finding.unit == "share" or finding.kind == "warns-early" else "≤"
 
 
 def show_moment(iso: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from shaketable.model.audit import RULES
-from shaketable.model.claims import FunctionsRecover
-from shaketable.model.scenario import CONTAINERS, Steady
-from shaketable.model.units import parse_duration, show_duration
+from shaketable.model.claims import Bystanders, FunctionsRecover, Slo
+from shaketable.model.scenario import CONTAINERS, WAITS, Steady
+from shaketable.model.units import parse_duration, parse_share, parse_window, show_duration, show_share
 from shaketable.run.scenario_rollout import lives
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read
@@ -20,6 +20,9 @@ def check_claims(root: Node) -> Found:
     yield from _lists(root)
     yield from _gauges(root)
     yield from _again(root)
+    yield from _waits(root)
+    yield from _budgets(root)
+    yield from _control(root)
     yield from _cohorts(root)
     yield from _audits(root)
     yield from _deadlines(root)
@@ -64,6 +67,11 @@ def _gauges(root: Node) -> Found:
             if named and name not in held:
                 hint = suggestion(name, held) if held else "no holder has any"
                 yield named.key_at(name), f"{where}.{name[:60]}: no holder has this gauge; {hint}"
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        gauge = node.get("gauge")
+        if gauge and isinstance(gauge.value, str) and gauge.value not in held:
+            hint = suggestion(gauge.value, held) if held else "no holder has any"
+            yield at(gauge), f"{_where(node, position, 'gauge')}: no holder has a gauge {gauge.value[:60]!r}; {hint}"
 
 
 def _again(root: Node) -> Found:
@@ -82,6 +90,56 @@ def _again(root: Node) -> Found:
             hint = suggestion(named.value, running) if running else "no holder has one"
             said = f"{named.value[:60]!r} is not a list 'names' of a holder of the kind containers"
             yield at(named), f"{_where(node, position, 'list')}: {said}; {hint}"
+
+
+def _waits(root: Node) -> Found:
+    """Check that who may not be blocked is on a list of who waits."""
+    held = {name for _, holder in entries(root, "observers", "holders") for name, _ in entries(holder, "lists")}
+    waits = [
+        name
+        for _, holder in entries(root, "observers", "holders")
+        for name, node in entries(holder, "lists")
+        if holder.text("kind") == "database" and node.value == WAITS
+    ]
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        named = node.get("list")
+        if node.text("kind") != "not-blocked" or named is None or named.value not in held - set(waits):
+            continue
+        hint = suggestion(str(named.value), waits) if waits else "no holder has one"
+        said = f"{str(named.value)[:60]!r} is not a list {WAITS!r} of a holder of the kind database"
+        yield at(named), f"{_where(node, position, 'list')}: {said}; {hint}"
+
+
+def _budgets(root: Node) -> Found:
+    """Check that an error budget could be overdrawn: not even all arrivals failing would burn more than there are."""
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        if node.text("kind") != "slo" or (limit := node.get("budget")) is None:
+            continue
+        asked = node.get("objective")
+        objective = read(parse_share, asked) if asked is not None else Slo.model_fields["objective"].default
+        if not isinstance(limit.value, int | float) or objective is None or not 0 < objective < 1:
+            continue
+        if limit.value * (1 - objective) >= 1 - 1e-12:
+            most = f"even if all fail, {1 / (1 - objective):.4g} budgets are burnt"
+            why = f"{most} with an objective of {show_share(objective)}"
+            yield at(limit), f"{_where(node, position, 'budget')}: {why}, so this could never fail"
+
+
+def _control(root: Node) -> Found:
+    """Check that there is time before the first fault to see what is usual."""
+    hold = duration(root, Steady, "steady", "hold")
+    first = [f for f in (*elements(root, "faults"), *filter(None, [root.get("rollout")])) if f.get("when") is None]
+    waits = [read(parse_window, f.get("after")) if f.get("after") else (0.0, 0.0) for f in first]
+    if hold is None or not waits or any(window is None for window in waits):
+        return
+    seen = hold + min(window[0] for window in waits if window)
+    for position, node in enumerate(elements(root, "expectations"), 1):
+        asked = duration(node, Bystanders, "control") if node.text("kind") == "bystanders" else None
+        if asked is not None and asked > seen + 1e-9:
+            place = node.get("control") or node.get("kind") or node
+            shown = f"{show_duration(asked)} of steady state are asked for, and the first fault comes after"
+            mend = f"let steady.hold be {show_duration(asked)}"
+            yield at(place), f"{_where(node, position, 'control')}: {shown} {show_duration(seen)}; {mend}"
 
 
 def _cohorts(root: Node) -> Found:
@@ -116,6 +174,8 @@ def _deadlines(root: Node) -> Found:
     for position, node in enumerate(elements(root, "expectations"), 1):
         heal = lasts.get(node.text("fault") or next(iter(lasts), None))
         key = _BEFORE_HEAL.get(node.text("kind") or "")
+        if node.text("kind") == "returns" and node.text("since") == "fault":
+            key = "within"
         limit = node.get(key) if key else None
         seconds = read(parse_duration, limit)
         if limit and key and seconds is not None and heal and seconds >= heal:
