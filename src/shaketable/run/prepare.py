@@ -18,10 +18,9 @@ from shaketable.model.errors import ScenarioError, UsageError
 from shaketable.model.history import TrialHistory
 from shaketable.model.result import Result
 from shaketable.model.scenario import Scenario
-from shaketable.model.units import show_duration
 from shaketable.run.campaign import Request, works
 from shaketable.run.loader import LoadedScenario, check_targets, load_scenario, parse_scenario
-from shaketable.run.schedule import marker, plan_trial
+from shaketable.run.schedule import begins_and_ends, gate_in_words, plan_trial
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:
@@ -120,10 +119,11 @@ def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
                 said = ", ".join(f"{k} {_plain(v)}" for k, v in planned.written.items())
                 lines.append(
                     f"  {f'#{work.index}:' if not number else ' ' * len(f'#{work.index}:')} {planned.kind.kind}"
-                    f"{f' ({said})' if said else ''} {where} {show_duration(planned.event.delay)}"
-                    f" after {marker(planned.when)}, for {show_duration(planned.event.lasts)};"
+                    f"{f' ({said})' if said else ''} {where} {begins_and_ends(planned, scenario, variant)};"
                     f" witnessed when {planned.kind.proof.claim}"
                 )
+        if scenario.rollout is not None:
+            lines.append(f"  {gate_in_words(scenario.rollout)}")
     return lines
 
 
