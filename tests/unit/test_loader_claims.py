@@ -58,12 +58,6 @@ ONE_MISTAKE = [
     ),
     ("path of what runs", "starts}, every", "starts}, path: /x, every", "observers.holders.kernel.path: a holder of"),
     (
-        "gauges of what runs",
-        "starts}, every",
-        "starts}, gauges: {a: b}, every",
-        "holders.kernel.gauges: a holder of the kind containers has none",
-    ),
-    (
         "list of what runs",
         "running: names",
         "running: nmes",
@@ -169,10 +163,12 @@ def test_functions_that_recover_after_heal_have_all_the_time() -> None:
 
 
 def test_the_schema_tells_the_kinds_of_holders_apart() -> None:
-    """An editor knows that what runs has no address, and that all others need one."""
+    """An editor knows that what is looked at from beside has no address, and that all others need one."""
     kinds = scenario_schema()["$defs"]["Holder"]["allOf"]
     assert kinds[0]["if"] == {"properties": {"kind": {"const": "containers"}}}
-    assert kinds[0]["else"] == {"required": ["at"]}
+    assert kinds[1]["if"] == {"properties": {"kind": {"const": "database"}}}
+    assert kinds[1]["then"]["required"] == ["instance"]
+    assert kinds[2]["then"] == {"required": ["at"]}
     assert kinds[0]["then"]["properties"]["lists"] == {"additionalProperties": {"enum": ["names", "starts"]}}
     text = json.dumps(scenario_schema())
     assert all(f'"const": "{kind}"' in text for kind in re.findall(r"kind: ([a-z-]+), (?:list|within|by)", GOOD))

@@ -99,7 +99,7 @@ def _waits(root: Node) -> Found:
         name
         for _, holder in entries(root, "observers", "holders")
         for name, node in entries(holder, "lists")
-        if holder.text("kind") == "database" and node.value == WAITS
+        if nearest(holder.text("kind") or "", ["database"]) and nearest(str(node.value), [WAITS])
     ]
     for position, node in enumerate(elements(root, "expectations"), 1):
         named = node.get("list")

@@ -1,11 +1,13 @@
-"""What is wrong with a scenario's holders: what their kind has not, patterns that mean nothing, looks that are too rare."""
+"""What is wrong with a scenario's holders: what their kind has not, words and patterns that mean nothing, rare looks."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
-from shaketable.model.scenario import CONTAINERS, Observers
+from shaketable.agent.looks.words import is_query
+from shaketable.model.scenario import CONTAINER_GAUGES, CONTAINERS, DATABASE_GAUGES, WAITS, Observers
 from shaketable.model.units import parse_duration, show_duration
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, duration, entries, read
@@ -34,26 +36,92 @@ def check_holders(root: Node) -> Found:
     yield from _twice(root)
 
 
+_BESIDE: Final[Mapping[str, str]] = {
+    "containers": "it is what runs beside the targets, and is looked at there",
+    "database": "it is asked by its own client, in its instance",
+}
+"""Kinds that are looked at from beside the targets, and why they have no address."""
+_OF_DATABASES: Final = ("instance", "database", "user", "password", "socket")
+
+
 def _of_its_kind(where: str, holder: Node, place: tuple[int, int]) -> Found:
     """Check that a holder has what its kind needs, and nothing that its kind has not; `place` is that of its name."""
     kind = holder.text("kind") or ""
-    containers = kind == "containers" or nearest(kind, ["containers"]) is not None
-    if containers:
-        for key in ("at", "path", "gauges"):
-            if key in holder.keys:
-                why = "it is what runs beside the targets, and is looked at there"
-                yield holder.key_at(key), f"{where}.{key}: a holder of the kind containers has none; {why}"
-        for key, node in entries(holder, "lists"):
-            if isinstance(node.value, str) and node.value not in CONTAINERS:
-                said = f"{node.value[:60]!r} is neither {' nor '.join(CONTAINERS)}"
-                yield at(node), f"{where}.lists.{key}: {said}; {suggestion(node.value, CONTAINERS)}"
-    elif (address := holder.get("at")) is not None and address.value is None:
-        yield at(address), f"{where}.at: must be host:port, as in registry:2379, not nothing"
-    elif address is None and isinstance(holder.value, Mapping):
-        yield place, f"{where}: the key 'at' is missing"
+    beside = kind if kind in _BESIDE else nearest(kind, list(_BESIDE)) or ""
+    yield from _address(where, holder, place, beside)
+    if beside == "containers":
+        yield from _of_containers(where, holder)
+    if beside == "database":
+        yield from _of_a_database(where, holder, place)
+    else:
+        for key in (key for key in _OF_DATABASES if key in holder.keys):
+            yield holder.key_at(key), f"{where}.{key}: a holder of the kind {kind} has none; database has"
     if kind in {"etcd", "haproxy"} and "gauges" in holder.keys:
         yield holder.key_at("gauges"), f"{where}.gauges: a holder of the kind {kind} has none; http-json has"
     yield from _something(where, holder, place)
+
+
+def _address(where: str, holder: Node, place: tuple[int, int], beside: str) -> Found:
+    """Check that what is asked over the network has an address, and nothing else has."""
+    for key in ("at", "path") if beside else ():
+        if key in holder.keys:
+            yield holder.key_at(key), f"{where}.{key}: a holder of the kind {beside} has none; {_BESIDE[beside]}"
+    address = holder.get("at")
+    if not beside and address is not None and address.value is None:
+        yield at(address), f"{where}.at: must be host:port, as in registry:2379, not nothing"
+    elif not beside and address is None and isinstance(holder.value, Mapping):
+        yield place, f"{where}: the key 'at' is missing"
+
+
+def check_instances(root: Node, instances: Sequence[str]) -> Found:
+    """Check that every instance that a holder is about is one of the topology's."""
+    for name, holder in entries(root, "observers", "holders"):
+        where = f"observers.holders.{name}"
+        named = [("instance", holder.get("instance"))]
+        if holder.text("kind") == "containers":
+            named += [(f"gauges.{key}", node) for key, node in entries(holder, "gauges")]
+        for what, node in named:
+            wanted = str(node.value).rpartition(" ")[2] if node else ""
+            if node and wanted not in instances:
+                hint = suggestion(wanted, sorted(instances))
+                yield at(node), f"{where}.{what}: no instance {wanted[:60]!r}; {hint}"
+
+
+def _of_containers(where: str, holder: Node) -> Found:
+    """Check the words for what the kernel says of containers."""
+    for key, node in entries(holder, "lists"):
+        if isinstance(node.value, str) and node.value not in CONTAINERS:
+            said = f"{node.value[:60]!r} is neither {' nor '.join(CONTAINERS)}"
+            yield at(node), f"{where}.lists.{key}: {said}; {suggestion(node.value, CONTAINERS)}"
+    for key, node in entries(holder, "gauges"):
+        if not isinstance(node.value, str):
+            continue
+        word, _, instance = node.value.partition(" ")
+        if word not in CONTAINER_GAUGES:
+            said = f"{word[:60]!r} is no gauge of an instance"
+            yield at(node), f"{where}.gauges.{key}: {said}; {suggestion(word, CONTAINER_GAUGES)}"
+        elif not instance.strip():
+            yield at(node), f"{where}.gauges.{key}: of which instance? as in '{word} store'"
+        elif instance != instance.strip() or " " in instance:
+            yield at(node), f"{where}.gauges.{key}: must be a word and one instance, as in '{word} store'"
+
+
+def _of_a_database(where: str, holder: Node, place: tuple[int, int]) -> Found:
+    """Check what a database is asked for, and that it is said where it runs."""
+    named = holder.get("instance")
+    if isinstance(holder.value, Mapping) and (named is None or named.value in (None, "")):
+        yield (at(named) if named else place), f"{where}: the key 'instance' is missing: the container that it runs in"
+    for what, words in (("lists", (WAITS,)), ("gauges", DATABASE_GAUGES)):
+        for key, node in entries(holder, what):
+            if not isinstance(node.value, str) or node.value in words:
+                continue
+            spot = f"{where}.{what}.{key}"
+            if not is_query(node.value):
+                what_else = f"{WAITS!r}" if words == (WAITS,) else "a word that a database is asked for"
+                hint = "" if words == (WAITS,) else f"; {suggestion(node.value, words)}"
+                yield at(node), f"{spot}: {node.value[:60]!r} is neither a SELECT nor {what_else}{hint}"
+            elif ";" in node.value.strip().rstrip(";"):
+                yield at(node), f"{spot}: must be one statement; leave out what follows the ';'"
 
 
 def _something(where: str, holder: Node, place: tuple[int, int]) -> Found:
@@ -63,7 +131,7 @@ def _something(where: str, holder: Node, place: tuple[int, int]) -> Found:
         return
     if lists is not None and lists.value == {}:
         yield at(lists), f"{where}.lists: must have at least one entry"
-    elif lists is None and gauges is None and holder.text("kind") == "http-json":
+    elif lists is None and gauges is None and holder.text("kind") not in {"etcd", "haproxy"}:
         yield place, f"{where}: has neither lists nor gauges, so there is nothing to read"
     elif lists is None:
         yield place, f"{where}: the key 'lists' is missing"
