@@ -163,5 +163,5 @@ def test_the_schema_knows_rollouts() -> None:
     schema = scenario_schema()
     assert "deploy" in schema["$defs"]["Rollout"]["properties"]["kind"]["anyOf"][0]["enum"]
     assert schema["$defs"]["Gate"]["properties"]["window"]["default"] == "2 s"
-    assert schema["anyOf"][1] == {"required": ["rollout"]}
+    assert schema["else"]["anyOf"][1] == {"required": ["rollout"]}
     assert "faults" not in schema["required"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -20,6 +20,8 @@ from shaketable.model.history import FaultRecord, LoadBeat, Look, LookBeat, Requ
 from shaketable.model.result import Result
 
 VERSION = 3
+WRITTEN = "written"
+"""Name of the file with what stood in the scenario's own, where it extends another."""
 _TABLES = {
     "requests": "lane INTEGER, scheduled DOUBLE, started DOUBLE, ended DOUBLE, name VARCHAR, ok BOOLEAN, status INTEGER,"
     " error VARCHAR, served_by VARCHAR, upstreams VARCHAR[], wrote VARCHAR, cohort VARCHAR",
@@ -55,8 +57,13 @@ class RunStore:
             }
 
     @classmethod
-    def create(cls, out: Path, scenarios: Sequence[tuple[Path, str]]) -> RunStore:
-        """Make the folder and keep the scenarios' text as run. Raises UsageError if it holds something or is not writable."""
+    def create(
+        cls, out: Path, scenarios: Sequence[tuple[Path, str]], written: Mapping[Path, str] | None = None
+    ) -> RunStore:
+        """Make the folder and keep the scenarios' text as run, and as `written` where that is something else.
+
+        Raises UsageError if it holds something or is not writable.
+        """
         with _on_disk(out):
             out.mkdir(parents=True, exist_ok=True)
             if any(out.iterdir()):
@@ -65,6 +72,8 @@ class RunStore:
                 copy = out / "scenarios" / f"{number:02}" / path.name
                 copy.parent.mkdir(parents=True)
                 copy.write_text(text)
+                if written and path in written:
+                    (copy.parent / WRITTEN).write_text(written[path])
             (out / "scenarios" / "origins").write_text("".join(f"{path.absolute()}\n" for path, _ in scenarios))
         return cls(out)
 

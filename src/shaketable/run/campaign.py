@@ -136,7 +136,11 @@ class Campaign:
         facts = engine.version()
         image = ensure_tools_image(self.progress.say)
         places = {loaded.path: self._check(loaded) for loaded in self.request.scenarios}
-        store = RunStore.create(self.request.out, [(one.path, one.text) for one in self.request.scenarios])
+        store = RunStore.create(
+            self.request.out,
+            [(one.path, one.text) for one in self.request.scenarios],
+            {one.path: one.written for one in self.request.scenarios if one.written is not None},
+        )
         with session(self.run_id, engine, image, self.progress.say) as live:
             equipment = Equipment(self.run_id, str(self.request.seed), engine, live.keeper, image, store)
             for loaded in self.request.scenarios:

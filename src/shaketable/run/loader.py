@@ -6,23 +6,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from os.path import normpath
 from pathlib import Path
-from typing import Final
 
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.faults import SELECTORS
 from shaketable.model.scenario import Scenario
 from shaketable.ports import Places
+from shaketable.run.scenario_base import expand
 from shaketable.run.scenario_faults import own_faults
+from shaketable.run.scenario_holders import check_instances
 from shaketable.run.scenario_meaning import check_meaning
 from shaketable.run.scenario_rollout import stages_as_faults
 from shaketable.run.scenario_schema import scenario_schema
 from shaketable.run.scenario_shape import check_shape, suggestion
+from shaketable.run.scenario_text import locustfile_path, read_text, similar
 from shaketable.run.scenario_tree import axis_of, named_values
 from shaketable.run.yaml_source import Node, read_yaml
+from shaketable.run.yaml_text import write_yaml
 
-__all__ = ["LoadedScenario", "check_targets", "load_scenario", "parse_scenario", "scenario_schema"]
-
-MAX_BYTES: Final = 256 * 1024
+__all__ = ["LoadedScenario", "check_targets", "load_scenario", "load_stored", "parse_scenario", "scenario_schema"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,15 @@ class LoadedScenario:
     scenario: Scenario
     path: Path
     text: str
+    """The scenario as it is run: on its own, with the base that it extends worked in."""
     folder: Path
+    written: str | None = None
+    """What stands in the file, where that is something else: a scenario that extends another."""
 
     @property
     def locustfile(self) -> Path:
         """Path of the user's locustfile."""
-        return self.folder / self.scenario.load.locustfile
+        return locustfile_path(self.folder, self.scenario.load.locustfile)
 
     @property
     def topology(self) -> Path:
@@ -47,9 +51,12 @@ class LoadedScenario:
 
 def load_scenario(path: Path) -> LoadedScenario:
     """Read a scenario and check that the files it names exist. Raises ScenarioError with every problem."""
-    text = _read_text(path)
-    folder = path.parent
-    return LoadedScenario(parse_scenario(text, file=str(path), folder=folder), path, text, folder)
+    return _loaded(read_text(path), path)
+
+
+def load_stored(copy: Path, origin: Path) -> LoadedScenario:
+    """Read the scenario of a stored run, to be run again where it was: in the folder of `origin`. Raises ScenarioError."""
+    return _loaded(read_text(copy), origin)
 
 
 def parse_scenario(text: str, *, file: str, folder: Path | None = None) -> Scenario:
@@ -57,31 +64,48 @@ def parse_scenario(text: str, *, file: str, folder: Path | None = None) -> Scena
 
     Raises ScenarioError with every problem.
     """
-    root, problems = read_yaml(text, file)
-    scenario = None
-    if root is not None:
-        scenario, root, wrong_shape = check_shape(root, file)
-        problems += wrong_shape
-        problems += check_meaning(root, file)
-        if folder is not None:
-            problems += [Problem(file, node.line, node.col, message) for node, message in _files(root, folder)]
+    return _parse(text, file, folder)[0]
+
+
+def _loaded(text: str, path: Path) -> LoadedScenario:
+    scenario, root, extends = _parse(text, str(path), path.parent)
+    if not extends:
+        return LoadedScenario(scenario, path, text, path.parent)
+    return LoadedScenario(scenario, path, write_yaml(root.plain()), path.parent, text)
+
+
+def _parse(text: str, file: str, folder: Path | None) -> tuple[Scenario, Node, bool]:
+    """The scenario, its tree with what it extends worked in, and whether it extends anything. Raises ScenarioError."""
+    written, problems = read_yaml(text, file)
+    if written is None:
+        raise ScenarioError(list(dict.fromkeys(problems)))
+    expanded = expand(written, folder or Path(file).parent)
+    scenario, root, wrong_shape = check_shape(expanded.root, file)
+    found = [*wrong_shape, *check_meaning(root, file)]
+    if folder is not None:
+        found += [Problem(file, node.line, node.col, message) for node, message in _files(root, folder)]
+    problems += [Problem(file, *at, message) for at, message in expanded.problems]
+    problems += [problem for problem in found if (problem.line, problem.col) not in expanded.unsure]
     if scenario is None or problems:
         raise ScenarioError(list(dict.fromkeys(problems)))
-    return scenario
+    return scenario, expanded.root, expanded.root is not written
 
 
 def check_targets(loaded: LoadedScenario, places: Places) -> list[Problem]:
     """Check the faults' targets against the hosts that the compose files define."""
     file = str(loaded.path)
-    root, _ = read_yaml(loaded.text, file)
+    root, _ = read_yaml(loaded.written or loaded.text, file)
+    root = expand(root, loaded.folder).root if root else None
     faults = [*own_faults(root), *stages_as_faults(root)] if root else []
-    if root is None or not faults:
+    if root is None:
         return []
+    problems = [Problem(file, *spot, message) for spot, message in check_instances(root, places.instances)]
+    if not faults:
+        return problems
     if not places.hosts:
         part = "faults" if root.get("faults") else "rollout"
         message = f"{part}: there is nothing to act on: the topology {loaded.topology} has no hosts"
         return [Problem(file, *root.key_at(part), message)]
-    problems: list[Problem] = []
     for place, fault in faults:
         for what, choices in (("host", list(places.everything)), ("instance", places.instances)):
             target = fault.get("target", what)
@@ -99,49 +123,12 @@ def check_targets(loaded: LoadedScenario, places: Places) -> list[Problem]:
     return sorted(set(problems))
 
 
-def _read_text(path: Path) -> str:
-    """Read the file. Raises ScenarioError saying why it cannot be a scenario."""
-    try:
-        if not path.is_file():
-            state = "is a folder" if path.is_dir() else "is not a file" if path.exists() else _missing(path)
-            raise ScenarioError([Problem(str(path), 1, 1, state)])
-        with path.open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-    except (OSError, ValueError) as error:
-        why = (getattr(error, "strerror", None) or str(error)).lower()
-        raise ScenarioError([Problem(str(path), 1, 1, f"cannot be read: {why}")]) from error
-    if len(data) > MAX_BYTES:
-        raise ScenarioError([Problem(str(path), 1, 1, f"is larger than {MAX_BYTES // 1024} KiB; is it a scenario?")])
-    if b"\0" in data:
-        raise ScenarioError([Problem(str(path), 1, 1, "is not text; is it a scenario?")])
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        line = data.count(b"\n", 0, error.start) + 1
-        col = len(data[data.rfind(b"\n", 0, error.start) + 1 : error.start].decode("utf-8", "replace")) + 1
-        problem = Problem(str(path), line, col, f"is not UTF-8: byte 0x{data[error.start]:02x} cannot be read")
-        raise ScenarioError([problem]) from error
-
-
-def _missing(path: Path) -> str:
-    return f"does not exist{_similar(path.parent, path.name)}"
-
-
-def _similar(folder: Path, name: str) -> str:
-    """Say which name in the folder was probably meant, if there is one."""
-    try:
-        names = sorted(entry.name for entry in folder.iterdir())[:1000]
-    except (OSError, ValueError):
-        return ""
-    hint = suggestion(name, names)
-    return f"; {hint}" if hint.startswith("did you mean") else ""
-
-
 def _files(root: Node, folder: Path) -> Iterator[tuple[Node, str]]:
     """Find the files and folders that the scenario names and that are not there."""
     locustfile = root.get("load", "locustfile")
     if locustfile and isinstance(locustfile.value, str):
-        yield from _absent(locustfile, "load.locustfile", folder, locustfile.value, want_folder=False)
+        path = locustfile_path(folder, locustfile.value)
+        yield from _absent(locustfile, "load.locustfile", path.parent, path.name, want_folder=False)
     compose = root.get("topology", "compose")
     if compose is None or not isinstance(compose.value, str):
         return
@@ -172,4 +159,4 @@ def _absent(node: Node, where: str, folder: Path, name: str, *, want_folder: boo
     if exists:
         yield node, f"{where}: {shown} is not a {what}"
     else:
-        yield node, f"{where}: there is no {what} {shown}{_similar(path.parent, path.name)}"
+        yield node, f"{where}: there is no {what} {shown}{similar(path.parent, path.name)}"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.images import ensure_tools_image
-from shaketable.adapters.store import read_histories, read_result
+from shaketable.adapters.store import WRITTEN, read_histories, read_result
 from shaketable.checks.judge import judge
 from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import CATALOGUE
@@ -19,7 +19,7 @@ from shaketable.model.history import TrialHistory
 from shaketable.model.result import Result
 from shaketable.model.scenario import Scenario
 from shaketable.run.campaign import Request, works
-from shaketable.run.loader import LoadedScenario, check_targets, load_scenario, parse_scenario
+from shaketable.run.loader import LoadedScenario, check_targets, load_scenario, load_stored, parse_scenario
 from shaketable.run.schedule import begins_and_ends, gate_in_words, plan_trial
 
 
@@ -166,17 +166,21 @@ def judge_again(folder: Path) -> Result:
     )
 
 
-def stored_request(folder: Path) -> tuple[StoredRun, tuple[Path, ...]]:
-    """A stored run and the scenario files to run again: those that were run, in their own folders. Raises UsageError."""
+def stored_request(folder: Path) -> tuple[StoredRun, list[LoadedScenario]]:
+    """A stored run and the scenarios to run again: as they were run, in their own folders.
+
+    Raises UsageError, ScenarioError.
+    """
     stored = read_run(folder)
     origins = tuple(Path(line) for line in (folder / "scenarios" / "origins").read_text().splitlines())
     for origin, copy in zip(origins, stored.paths, strict=True):
-        if not origin.is_file() or origin.read_text() != copy.read_text():
+        written = copy.parent / WRITTEN
+        if not origin.is_file() or origin.read_text() != (written if written.is_file() else copy).read_text():
             raise UsageError(
                 f"{origin} is not the scenario that was run: it was changed or moved since",
                 hint=f"put {copy} back in its place, or run the new one with --seed {stored.result.seed}",
             )
-    return stored, origins
+    return stored, [load_stored(copy, origin) for origin, copy in zip(origins, stored.paths, strict=True)]
 
 
 def _lasting(topology: Path) -> ComposeProject:

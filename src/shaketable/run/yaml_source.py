@@ -51,6 +51,9 @@ for _name, _pattern, _first in _RESOLVERS:
             (_TAG + _name, re.compile(f"(?:{_pattern.pattern})\\Z"))
         )
 
+RESOLVERS: Final = _Loader.yaml_implicit_resolvers
+"""What plain text is taken for something else than text: tag and pattern, by its first character."""
+
 
 @dataclass(frozen=True, slots=True)
 class Node:

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import click
 from rich.console import Console
@@ -18,6 +18,9 @@ from shaketable import __version__
 from shaketable.adapters.engine_client import adopt_context
 from shaketable.model.errors import Exit, ShakeError, UsageError
 from shaketable.surface.progress import TerminalProgress
+
+if TYPE_CHECKING:
+    from shaketable.run.loader import LoadedScenario
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -134,7 +137,7 @@ def _campaign_options(command: Callable[P, T]) -> Callable[P, T]:
 @_campaign_options
 def run(scenario: tuple[Path, ...], **options: Any) -> None:
     """Run trials and judge them. Exit 0 pass, 1 fail, 3 inconclusive."""
-    _campaign("run", scenario, **options)
+    _campaign("run", _loaded(scenario), **options)
 
 
 @cli.command()
@@ -142,12 +145,18 @@ def run(scenario: tuple[Path, ...], **options: Any) -> None:
 @_campaign_options
 def prove(scenario: tuple[Path, ...], **options: Any) -> None:
     """Run every variant; exit 0 when each gave its expected verdict: a check that cannot fail proves nothing."""
-    _campaign("prove", scenario, **options)
+    _campaign("prove", _loaded(scenario), **options)
+
+
+def _loaded(paths: tuple[Path, ...]) -> list[LoadedScenario]:
+    from shaketable.run.prepare import load_all  # noqa: PLC0415
+
+    return load_all(paths)
 
 
 def _campaign(
     command: Any,
-    paths: tuple[Path, ...],
+    scenarios: list[LoadedScenario],
     *,
     variant: tuple[str, ...] = (),
     only: tuple[str, ...] = (),
@@ -158,10 +167,9 @@ def _campaign(
     indices: tuple[int, ...] = (),
 ) -> None:
     from shaketable.run.campaign import Campaign, Request  # noqa: PLC0415
-    from shaketable.run.prepare import check_choices, load_all, run_folder  # noqa: PLC0415
+    from shaketable.run.prepare import check_choices, run_folder  # noqa: PLC0415
     from shaketable.surface.output import present  # noqa: PLC0415
 
-    scenarios = load_all(paths)
     cells = check_choices(scenarios, variant, only)
     console = _console()
     progress = TerminalProgress(console)
@@ -213,11 +221,11 @@ def replay(folder: Path, trials: tuple[int, ...], out: Path | None) -> None:
     """Run the stored schedule of an earlier run again: same scenario, victims and moments."""
     from shaketable.run.prepare import stored_request  # noqa: PLC0415
 
-    stored, origins = stored_request(folder)
+    stored, scenarios = stored_request(folder)
     request = stored.result.request
     _campaign(
         "replay",
-        origins,
+        scenarios,
         variant=request.variants,
         only=request.only,
         trials=request.trials,
