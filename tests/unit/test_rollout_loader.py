@@ -164,4 +164,4 @@ def test_the_schema_knows_rollouts() -> None:
     assert "deploy" in schema["$defs"]["Rollout"]["properties"]["kind"]["anyOf"][0]["enum"]
     assert schema["$defs"]["Gate"]["properties"]["window"]["default"] == "2 s"
     assert schema["else"]["anyOf"][1] == {"required": ["rollout"]}
-    assert "faults" not in schema["required"]
+    assert "faults" not in schema["else"]["required"]
