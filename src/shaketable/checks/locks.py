@@ -72,7 +72,7 @@ class Chain:
     @property
     def most(self) -> int:
         """How many sessions were behind it at once, at most."""
-        return most_at_once(self.behind)
+        return max((number for _, number in at_once(self.behind)), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -284,17 +284,18 @@ def waits(spans: Iterable[Span]) -> tuple[Wait, ...]:
     return tuple(sorted([*found, *going.values()], key=lambda w: (w.start, _order(w.session.id), w.session.statement)))
 
 
-def most_at_once(stretches: Iterable[Waiting]) -> int:
-    """How many different sessions waited at the same time, at most."""
-    moments = [m for w in stretches for m in ((w.start, 1, w.session.id), (w.end, 0, w.session.id))]
+def at_once(stretches: Iterable[Waiting]) -> list[tuple[float, int]]:
+    """How many different sessions waited, from each moment on at which that changed or could have."""
+    moments = [m for w in stretches for m in ((w.start, 1, w.session.id), (w.end, -1, w.session.id))]
     inside: dict[str, int] = {}
-    now = most = 0
-    for _, begins, session in sorted(moments):  # of what ends and what begins at one moment, the ends come first
+    counts: dict[float, int] = {}
+    now = 0
+    for moment, change, session in sorted(moments):
         before = inside.get(session, 0)
-        inside[session] = before + (1 if begins else -1)
+        inside[session] = before + change
         now += (inside[session] > 0) - (before > 0)
-        most = max(most, now)
-    return most
+        counts[moment] = now
+    return list(counts.items())
 
 
 def _order(session: str) -> tuple[bool, int, str]:

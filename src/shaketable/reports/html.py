@@ -22,6 +22,7 @@ from shaketable.reports.html_audit import audit_views
 from shaketable.reports.html_matrix import matrices, render_matrix_svg
 from shaketable.reports.html_trials import GROUPS, anchor, chosen, trial_views
 from shaketable.reports.html_words import count, facts, show_moment, verdict_words
+from shaketable.reports.locks import wait_lists
 from shaketable.reports.status import alert_lists
 
 __all__ = ["render_matrix_svg", "report_html", "write_report"]
@@ -46,7 +47,8 @@ def report_html(result: Result, histories: Sequence[TrialHistory], scenarios: Ma
     on_page = {anchor(one.part, one.trial) for one in ranked}
     found = functions_found(histories)
     views = trial_views(ranked, histories, scenarios, found)
-    script, style = "".join(map(_asset, ("status.js", "timeline.js", "page.js"))), _asset("page.css")
+    script = "".join(map(_asset, ("status.js", "locks.js", "timeline.js", "page.js")))
+    style = "".join(map(_asset, ("page.css", "locks.css")))
     return (
         _environment()
         .get_template("report.html.j2")
@@ -81,6 +83,7 @@ def _shown(histories: Sequence[TrialHistory], scenarios: Mapping[str, Scenario])
         "functions": any(history.requests for history in histories),
         "containers": any(h.kind == "containers" for s in used for h in s.observers.holders.values()),
         "alerts": any(alert_lists(scenario) for scenario in used),
+        "locks": any(wait_lists(scenario) for scenario in used),
     }
     return {name for name, there in found.items() if there}
 

@@ -20,7 +20,10 @@ from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
 from shaketable.reports.html_axis import Blind, Scale, blind
+from shaketable.reports.html_locks import LocksLane
+from shaketable.reports.html_locks import lanes as locks_lanes
 from shaketable.reports.html_status import Status, status
+from shaketable.reports.locks import Locks, wait_lists
 from shaketable.reports.status import alert_lists, first_effect
 
 LISTED, WITHIN, LATE, MISSING, WRONG = range(5)
@@ -84,6 +87,7 @@ class Timeline(TypedDict):
     """With several faults, for each: from effect, until healed, its row, and what it was."""
     marks: list[tuple[int, str]]
     status: Status
+    locks: list[LocksLane]
     deadlines: list[tuple[int, str]]
     lanes: list[Lane]
     limit: int | None
@@ -101,7 +105,13 @@ def to_script(timeline: Timeline) -> str:
     return json.dumps(timeline, ensure_ascii=False, allow_nan=False, separators=(",", ":")).translate(_ESCAPES)
 
 
-def timeline(history: TrialHistory, scenario: Scenario, functions: Sequence[Function], max_arrivals: int) -> Timeline:
+def timeline(
+    history: TrialHistory,
+    scenario: Scenario,
+    functions: Sequence[Function],
+    max_arrivals: int,
+    locks: Sequence[Locks] = (),
+) -> Timeline:
     """Gather what is drawn of a trial; at most `max_arrivals` arrivals, the failed and the slow ones before the others."""
     fault = history.fault()
     ms = Scale(first_effect(history))
@@ -120,6 +130,7 @@ def timeline(history: TrialHistory, scenario: Scenario, functions: Sequence[Func
         bands=_bands(history, ms),
         marks=list(_marks(history, scenario, ms)),
         status=status(history, scenario, functions, ms),
+        locks=locks_lanes(locks, history, scenario, ms),
         deadlines=_deadlines(scenario) if fault else [],
         lanes=list(_lanes(history, scenario, ms)),
         limit=None if limit is None else round(limit * 10_000),
@@ -177,8 +188,9 @@ def _deadlines(scenario: Scenario) -> list[tuple[int, str]]:
 
 def _lanes(history: TrialHistory, scenario: Scenario, ms: Scale) -> Iterator[Lane]:
     announcing, alerting = {e.list for e in scenario.expectations if isinstance(e, Appears)}, alert_lists(scenario)
+    blocking = wait_lists(scenario)
     for holder, described in scenario.observers.holders.items():
-        names = [name for name in described.lists if name not in alerting]
+        names = [name for name in described.lists if name not in alerting and (holder, name) not in blocking]
         if not names or described.kind == "containers":
             continue  # rows of the status view tell these
         mine = [copy for name in names for copy in copies(history, name) if copy.holder == holder]

@@ -16,10 +16,12 @@ from shaketable.reports.cohorts import Compared, compared
 from shaketable.reports.digest import cell_name
 from shaketable.reports.functions_by_cell import Found, trial_key
 from shaketable.reports.html_claims import claim
+from shaketable.reports.html_locks import LocksView, locks_views
 from shaketable.reports.html_matrix import OUTCOME_MARKS
 from shaketable.reports.html_strip import Strip, strip
 from shaketable.reports.html_timeline import by_trial, timeline, to_script
 from shaketable.reports.html_words import fault_facts, relation, show_value
+from shaketable.reports.locks import locks
 from shaketable.reports.status_words import Line, lines
 
 Group = Literal["failed", "invalid", "example", "passed"]
@@ -70,6 +72,8 @@ class _Record:
     """The trial in the sentences of a status page."""
     strip: Strip | None = None
     cohorts: tuple[Compared, ...] = ()
+    locks: tuple[LocksView, ...] = ()
+    """Who blocked whom, as a list."""
 
 
 _UNRECORDED: Final = _Record()
@@ -159,11 +163,13 @@ def trial_views(
 
 
 def _recorded(history: TrialHistory, scenario: Scenario, functions: Sequence[Function], share: int) -> _Record:
+    blocked = locks(history, scenario)
     return _Record(
-        drawing=to_script(timeline(history, scenario, functions, share)),
-        status=lines(history, scenario, functions),
+        drawing=to_script(timeline(history, scenario, functions, share, blocked)),
+        status=lines(history, scenario, functions, blocked),
         strip=strip(history, functions),
         cohorts=tuple(compared(history, scenario)),
+        locks=locks_views(blocked),
     )
 
 

@@ -3,31 +3,35 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
 from shaketable.model.result import Result, ScenarioResult
 from shaketable.reports.digest import CellDigest, Said, came_to, digest, headline, one_line
 from shaketable.reports.functions_by_cell import Found, degraded_line
+from shaketable.reports.locks import BlockedFound, blocked_line
 
 _SPECIAL: Final = re.compile(r"([\\`*_{}\[\]<>#|~$@&])")
 _MAX_SENTENCES: Final = 5
 
 
-def write_summary(path: Path, result: Result, functions: Found | None = None) -> None:
+def write_summary(
+    path: Path, result: Result, functions: Found | None = None, blocked: BlockedFound | None = None
+) -> None:
     """Write the file. Raises OSError."""
-    path.write_text(summary_markdown(result, functions), encoding="utf-8")
+    path.write_text(summary_markdown(result, functions, blocked), encoding="utf-8")
 
 
-def summary_markdown(result: Result, functions: Found | None = None) -> str:
-    """Make the text of `summary.md`; with the functions of the trials it names those that were degraded."""
+def summary_markdown(result: Result, functions: Found | None = None, blocked: BlockedFound | None = None) -> str:
+    """Make the text of `summary.md`; it names the functions that were degraded, and who blocked others for too long."""
     digests = [(scenario, digest(result, scenario)) for scenario in result.scenarios]
     lines = [f"## shaketable: {headline(result)}", "", *_matrix(digests), ""]
     for scenario, cells in digests:
         told = [cell for cell in cells if cell.told]
         for cell in sorted(told, key=lambda cell: cell.status == "passed"):
-            lines += [*_cell(scenario, cell, degraded_line(scenario, cell.cell, functions or {})), ""]
+            also = degraded_line(scenario, cell.cell, functions or {}), blocked_line(scenario, cell.cell, blocked or {})
+            lines += [*_cell(scenario, cell, [line for line in also if line]), ""]
     if result.problems:
         lines += ["### Broke off", "", *(f"- {plain(problem)}" for problem in result.problems), ""]
     if result.residue:
@@ -73,7 +77,7 @@ def _matrix(digests: list[tuple[ScenarioResult, list[CellDigest]]]) -> Iterator[
         yield f"| {plain(scenario.name)} | {plain(scenario.variant)} | **all** | {mark} {said} {'| ' * 8}".rstrip()
 
 
-def _cell(scenario: ScenarioResult, cell: CellDigest, degraded: str) -> Iterator[str]:
+def _cell(scenario: ScenarioResult, cell: CellDigest, also: Sequence[str]) -> Iterator[str]:
     yield f"### {plain(f'{scenario.name}, {scenario.variant}, {cell.title}')}"
     yield ""
     if not cell.cell.as_expected:
@@ -81,8 +85,8 @@ def _cell(scenario: ScenarioResult, cell: CellDigest, degraded: str) -> Iterator
     for failure in cell.failures:
         yield f"- **{plain(failure.headline)}**"
         yield from _said(failure.sentences)
-    if degraded:
-        yield f"- {plain(degraded)}"
+    for line in also:
+        yield f"- {plain(line)}"
     if cell.invalid:
         yield f"- **{cell.cell.trials.invalid} invalid**"
         yield from _said(cell.invalid)

@@ -11,6 +11,7 @@ from shaketable.model.history import TrialHistory
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration, show_share
 from shaketable.reports.digest import one_line
+from shaketable.reports.locks import Locks, sentence
 from shaketable.reports.status import Alert, AlertList, Gauge, HostRun, alerts, first_effect, gauges, host_runs
 
 _MOST_NAMED: Final = 4
@@ -28,12 +29,15 @@ class Line:
     mark: str
 
 
-def lines(history: TrialHistory, scenario: Scenario, functions: Sequence[Function]) -> tuple[Line, ...]:
-    """Tell a trial in sentences: functions, then alerts, what did not run, and the gauges."""
+def lines(
+    history: TrialHistory, scenario: Scenario, functions: Sequence[Function], locks: Sequence[Locks] = ()
+) -> tuple[Line, ...]:
+    """Tell a trial in sentences: functions, then alerts, what did not run, who blocked whom, and the gauges."""
     return (
         *(_line(one_line(f.name), function_words(f, history), bad=bool(f.spells)) for f in functions),
         *(_alert_line(found, history) for found in alerts(history, scenario)),
         *_container_lines(host_runs(history, scenario), history),
+        *(line for found in locks for line in _lock_lines(found, history)),
         *(
             _gauge_line(gauge, history)
             for gauge in gauges(history, scenario)
@@ -165,6 +169,21 @@ def _container_lines(runs: Sequence[HostRun], history: TrialHistory) -> Iterator
         count = sum(len(run.services) for run in whole)
         where = "the other hosts" if len(whole) < len(runs) else "every host"
         yield _line("containers", f"on {where} all {count} ran throughout", bad=False)
+
+
+def _lock_lines(found: Locks, history: TrialHistory) -> Iterator[Line]:
+    """Say who blocked others and since when, those that cost the most first; that nobody waited is a sentence too."""
+    for one in found.blocking[:_MOST_NAMED]:
+        began = f"beginning {_moment(one.chains[0].start, history)}"
+        yield _line(one_line(found.holder), f"{sentence(one)}, {began}", bad=one.bad, mark="" if one.bad else "◆")
+    more = len(found.blocking) - _MOST_NAMED + found.hidden
+    if more > 0:
+        longest = max([found.hidden_longest, *(one.longest for one in found.blocking[_MOST_NAMED:])])
+        others = f"{more} more session{'s' if more > 1 else ''} blocked others, nobody for longer than {show_duration(longest)}"
+        bad = any(one.bad for one in found.blocking[_MOST_NAMED:])
+        yield _line(one_line(found.holder), others, bad=bad, mark="" if bad else "◆")
+    if not found.blocking:
+        yield _line(one_line(found.holder), "nobody was seen to wait for a lock", bad=False)
 
 
 def _named(names: Sequence[str]) -> str:

@@ -16,6 +16,7 @@ from shaketable.reports.functions_by_cell import functions_found
 from shaketable.reports.github import write_github
 from shaketable.reports.html import write_report
 from shaketable.reports.junit import write_junit
+from shaketable.reports.locks import blocked_found
 from shaketable.reports.markdown import write_summary
 from shaketable.reports.terminal import show_matrix
 from shaketable.run.campaign import Finished
@@ -31,7 +32,7 @@ def write_reports(
     report = folder / "report.html"
     write_report(report, result, histories, scenarios)
     write_junit(folder / "junit.xml", result)
-    write_summary(folder / "summary.md", result, functions_found(histories))
+    write_summary(folder / "summary.md", result, functions_found(histories), blocked_found(histories, scenarios))
     write_github(result)
     return report
 

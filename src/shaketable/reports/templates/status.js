@@ -21,10 +21,10 @@ function drawStatus(status, y, end, chart) {
 }
 
 /* As much of a text as there is room for. */
-function cut(text, room) {
-  if (wide(text) <= room) return text;
+function cut(text, room, weight = 600) {
+  if (wide(text, weight) <= room) return text;
   let n = text.length;
-  while (n > 1 && wide(`${text.slice(0, n)}…`) > room) n -= 1;
+  while (n > 1 && wide(`${text.slice(0, n)}…`, weight) > room) n -= 1;
   return `${text.slice(0, n).trimEnd()}…`;
 }
 
@@ -206,7 +206,7 @@ function drawGauge(lane, y, end, chart) {
   add("path", { class: "gauge-line", d: line });
   if (lane.limit !== null) {
     add("line", { class: "limit", x1: left, x2: right, y1: up(lane.limit), y2: up(lane.limit) });
-    add("text", { class: "wrong end", x: right - 4, y: up(lane.limit) - 4 }, `${shown(lane.limit)} when steady`);
+    add("text", { class: "wrong end", x: right - 4, y: up(lane.limit) - 4 }, lane.asked === "when steady" ? `${shown(lane.limit)} when steady` : `${lane.asked} ${shown(lane.limit)}`);
   }
   if (peak) {
     const words = shown(peak[1]), back = peak[0] + wide(words) + 6 > right;

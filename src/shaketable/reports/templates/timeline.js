@@ -76,6 +76,20 @@ function drawTimeline(place, data) {
     return [((event.clientX - box.left) / box.width) * state.width, (event.clientY - box.top) * (scene.height / box.height)];
   };
   let dragged = null;
+  const point = (event) => {
+    const [x, y] = at(event);
+    const inside = x >= scene.left && x <= scene.right;
+    scene.cross(inside ? x : null);
+    const lines = dragged === null ? readout(data, scene, x, y, inside) : [];
+    tip.hidden = !lines.length;
+    if (lines.length) {
+      tip.textContent = lines.join("\n");
+      const left = event.clientX - place.getBoundingClientRect().left;
+      const top = event.clientY - place.getBoundingClientRect().top;
+      tip.style.top = `${top + 16}px`;
+      tip.style.left = `${Math.max(0, left > place.clientWidth / 2 ? left - tip.offsetWidth - 14 : Math.min(left + 14, place.clientWidth - tip.offsetWidth))}px`;
+    }
+  };
   chart.addEventListener("pointerdown", (event) => {
     const [x] = at(event);
     if (event.button === 0 && x >= scene.left) {
@@ -84,19 +98,8 @@ function drawTimeline(place, data) {
     }
   });
   chart.addEventListener("pointermove", (event) => {
-    const [x, y] = at(event);
-    const inside = x >= scene.left && x <= scene.right;
-    scene.cross(inside ? x : null);
-    if (dragged !== null) scene.choose(dragged, x);
-    const lines = inside && dragged === null ? readout(data, scene, x, y) : [];
-    tip.hidden = !lines.length;
-    if (lines.length) {
-      tip.textContent = lines.join("\n");
-      const left = event.clientX - place.getBoundingClientRect().left;
-      const top = event.clientY - place.getBoundingClientRect().top;
-      tip.style.top = `${top + 16}px`;
-      tip.style.left = `${left > place.clientWidth / 2 ? left - tip.offsetWidth - 14 : left + 14}px`;
-    }
+    if (dragged !== null) scene.choose(dragged, at(event)[0]);
+    point(event);
   });
   chart.addEventListener("pointerup", (event) => {
     const [x] = at(event);
@@ -105,8 +108,14 @@ function drawTimeline(place, data) {
       show(Math.max(whole[0], a), Math.min(whole[1], b));
     } else if (dragged !== null) scene.choose(0, 0);
     dragged = null;
+    point(event); // a tap moves nothing, and is all that a touch screen has
   });
-  chart.addEventListener("pointerleave", () => { tip.hidden = true; scene.cross(null); });
+  chart.addEventListener("pointerleave", (event) => {
+    if (event.pointerType !== "mouse") return; // a finger that was lifted leaves as well
+    tip.hidden = true;
+    scene.cross(null);
+  });
+  chart.addEventListener("pointercancel", () => { dragged = null; scene.choose(0, 0); });
   chart.addEventListener("dblclick", () => show(...whole));
   /* In the next frame, for a drawing that changes its own height while it is being observed is an error. */
   new ResizeObserver(() => requestAnimationFrame(() => {
@@ -122,10 +131,12 @@ function drawTimeline(place, data) {
 function described(data) {
   const late = data.lanes.flatMap((lane) => lane.rows.filter((row) => row.bad).map((row) => `${lane.holder}: ${row.entry}`));
   const count = (outcome) => data.arrivals.outcome.filter((o) => o === outcome).length;
+  const blockers = data.locks.flatMap((lane) => lane.rows.filter((row) => row.bad).map((row) => `${row.who} at ${lane.holder}`));
   const degraded = data.status.functions.filter((row) => row.spells.length).map((row) => row.name);
   return `Timeline from ${seconds(data.start, 1)} to ${seconds(data.end, 1)}, 0 is ${data.zero}. ` +
     `${degraded.length ? `Degraded functions: ${degraded.join(", ")}.` : "No function was degraded."} ` +
     `${late.length ? `Wrongly listed or missing: ${late.join(", ")}.` : "No list was wrong beyond its limit."} ` +
+    `${blockers.length ? `Blocked others: ${blockers.join(", ")}. ` : ""}` +
     `${count(SLOW)} slow and ${count(FAILED)} failed arrivals of ${data.arrivals.of}.`;
 }
 
@@ -142,6 +153,7 @@ function render(svg, data, state) {
   const lanesTop = y;
   const chart = { add, x, clipped, left, right, scene };
   y = drawStatus(data.status, y, data.end, chart);
+  y = drawLocks(data.locks, y, data.end, chart);
   const holdersTop = data.deadlines.length && y > lanesTop ? (y += 16) : y;
   let rowsEnd = y;
   for (const lane of data.lanes) {
@@ -351,11 +363,12 @@ function axis(state, y, { add, behind, x, left, right, top }) {
 }
 
 /* What is under the pointer, in words. */
-function readout(data, scene, px, py) {
+function readout(data, scene, px, py, inside) {
   const t = scene.time(px);
   const when = since(Math.round(t));
   const told = scene.said.find(({ top, end }) => py >= top && py < end);
-  if (told) return told.say(t);
+  if (told && (inside || told.named)) return told.say(inside ? t : null);
+  if (!inside) return [];
   const found = scene.lanes.find(({ top, end }) => py >= top && py < end);
   if (found) {
     const blind = found.lane.blind.find(([from, to]) => t >= from && t < to);
