@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rollout_histories import scenario
 
+from shaketable.faults import CATALOGUE
+from shaketable.ports import Places
 from shaketable.run.phases import Course, Event, Situation, Timing, next_step, recovered, unreached
-from shaketable.run.schedule import all_faults, timing
+from shaketable.run.schedule import all_faults, begins_and_ends, gate_in_words, plan_trial, timing
 
 STAGES = ("canary", "pod-17", "pod-18")
 COURSE = Course(STAGES, soak=2.0, lasts=8.0)
@@ -155,3 +157,23 @@ def test_stages_are_unrolled_into_faults() -> None:
     assert found.course == Course(tuple(f.id for f in faults), 12.0, 8.0)
     assert list(found.tails) == [f.id for f in faults]
     assert timing(good, [], "incident").course == replace(found.course, soak=2.0)
+
+
+def test_the_plan_says_when_each_stage_begins_and_what_stops_them() -> None:
+    """A person reads the soak of this variant, and what the gate looks at."""
+    good = scenario()
+    places = Places({"migration": ["migration"]})
+    planned = plan_trial(good, "1/0", {}, places, CATALOGUE)
+    assert [begins_and_ends(one, good, "fixed") for one in planned] == [
+        "as storage-canary 1 s after steady, until all are undone",
+        "as storage-pod-17 12 s after storage-canary took effect, if no gate has tripped, until all are undone",
+        (
+            "as storage-pod-18 12 s after storage-pod-17 took effect, if no gate has tripped,"
+            " for its soak of 12 s and 8 s more"
+        ),
+    ]
+    assert good.rollout is not None
+    assert gate_in_words(good.rollout) == (
+        "gate: more than 10 % of the arrivals of accept-chat whose pod is the stage within 2 s, 10 at least, fail or"
+        " take longer than 500 ms; then no stage follows and all are undone, the last first"
+    )

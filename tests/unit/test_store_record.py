@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from shaketable.adapters.store import RunStore, read_histories
 from shaketable.checks.judge import judge
 from shaketable.checks.slices import slice_rows
 from shaketable.model.errors import UsageError
-from shaketable.model.history import LoadBeat, Look, LookBeat, Request, TrialHistory, Witnessed
+from shaketable.model.history import LoadBeat, Look, LookBeat, Request, TrialHistory, Tripped, Witnessed
 
 HOLDERS = ("registry", "haproxy", "back-office-1")
 
@@ -112,6 +113,22 @@ def test_any_trial_is_read_back_as_it_was_judged(
     store.close(sample())
     assert read_histories(folder) == [trial]
     assert judge(read_histories(folder)[0], scenario()) == judge(trial, scenario())
+
+
+def test_the_gate_that_stopped_a_rollout_is_on_record(tmp_path: Path) -> None:
+    """What tripped is read back as it was; records from before there were roll-outs say nothing of it and are read."""
+    folder = tmp_path / "run"
+    store, whole = begin(folder), history(tripped=Tripped("storage-canary", BEGAN + 3.25, 2, 14))
+    write_rows(store, whole)
+    trial = live(whole)
+    store.trial(trial)
+    store.close(sample())
+    assert read_histories(folder) == [trial]
+    events = folder / "events.jsonl"
+    old = re.sub(r',"tripped":\{[^}]*\}', "", events.read_text())
+    assert old != events.read_text()
+    events.write_text(old)
+    assert read_histories(folder) == [replace(trial, tripped=None)]
 
 
 def test_what_was_seen_of_an_earlier_topology_is_not_the_state_of_the_present_one(tmp_path: Path) -> None:
