@@ -11,7 +11,7 @@ import pytest
 from report_inbox_sample import history, scenario
 
 from shaketable.checks.functions import Function, Level, Spell, functions
-from shaketable.model.claims import Alerted, Quiet
+from shaketable.model.claims import Alerted, Ceiling, Quiet, WarnsEarly
 from shaketable.model.history import Look, Request, TrialHistory
 from shaketable.reports.cohorts import CohortRow, compared
 from shaketable.reports.html_axis import Scale
@@ -280,3 +280,19 @@ def test_every_trial_has_a_status_view() -> None:
     assert [row["name"] for row in drawn["functions"]] == ["overview"]
     assert (drawn["hosts"], drawn["alerts"], drawn["gauges"]) == (None, [], [])
     assert [line.text for line in lines(trial, backoffice.scenario(), functions(trial))] == ["fine throughout"]
+
+
+def test_a_gauge_shows_the_limit_that_is_claimed_of_it() -> None:
+    """A ceiling goes before where it warns, and both before what steady state asks; the words say which it is."""
+    trial = with_looks(INCIDENT, "backlog", (-8, ("2",)), (1, ("9",)), holder="queue")
+    warns = WarnsEarly(kind="warns-early", id="w", gauge="backlog", above=6)
+    low = Ceiling(kind="ceiling", id="c", gauge="backlog", at_most=8)
+    other = Ceiling(kind="ceiling", id="o", gauge="other", at_most=1)
+    for claims, limit, asked in (
+        ((other,), 5, "when steady"),
+        ((warns,), 6, "warns above"),
+        ((warns, low), 8, "at most"),
+    ):
+        asking = scenario().model_copy(update={"expectations": (*scenario().expectations, *claims)})
+        lane = status(trial, asking, (), Scale(T0))["gauges"][0]
+        assert (lane["limit"], lane["asked"]) == (limit, asked)

@@ -83,8 +83,8 @@ def _of_levels(expectation: Slo | Bystanders) -> str:
             return f"{which} burns more than {part}its error budget: {good}"
         case Bystanders():
             which = _quoted(expectation.requests) or "every function"
-            number = "fare" if expectation.requests[1:] else "fares"
-            return f"{which}{_who(expectation)} {number} as before the fault, for it is not downstream of it"
+            number, they = ("fare", "they are") if expectation.requests[1:] else ("fares", "it is")
+            return f"{which}{_who(expectation)} {number} as before the fault, for {they} not downstream of it"
 
 
 def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBlocked) -> str:

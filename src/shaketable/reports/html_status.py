@@ -83,6 +83,8 @@ class GaugeLane(TypedDict):
     at: list[int]
     value: list[float | None]
     limit: float | None
+    asked: str
+    """What the limit is, in words: `when steady`."""
     blind: Blind
 
 
@@ -192,6 +194,7 @@ def _gauge(gauge: Gauge, history: TrialHistory, scenario: Scenario, ms: Scale) -
         at=[at for at, _ in points],
         value=[None if value is None else round(value, 3) for _, value in points],
         limit=gauge.limit,
+        asked=gauge.asked,
         blind=blind(history, scenario, gauge.holder, [], ms),
     )
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from shaketable.checks.listed import Copy, copies
-from shaketable.model.claims import Alerted, FunctionsRecover, Quiet
+from shaketable.model.claims import Alerted, Ceiling, FunctionsRecover, Quiet, WarnsEarly
 from shaketable.model.history import TrialHistory
 from shaketable.model.scenario import Scenario
 from shaketable.reports.digest import one_line
@@ -66,7 +66,9 @@ class Gauge:
     values: tuple[float | None, ...]
     """None while it could not be read."""
     limit: float | None
-    """What it may be in steady state; None where nothing is asked."""
+    """What it may be; None where nothing is asked."""
+    asked: str = "when steady"
+    """When it may be that, in words."""
 
 
 def first_effect(history: TrialHistory) -> float:
@@ -186,23 +188,28 @@ def _clipped(spans: Iterable[tuple[float, float]], history: TrialHistory) -> tup
 
 
 def gauges(history: TrialHistory, scenario: Scenario) -> tuple[Gauge, ...]:
-    """Gather the numbers that holders tell, each with what it may be in steady state."""
+    """Gather the numbers that holders tell, each with what it may be: after the fault if that is asked, else when steady."""
     found = []
     for holder, described in scenario.observers.holders.items():
         for name in described.gauges:
             looks = [look for look in history.looks if look.holder == holder and look.list == name]
-            limits = [
-                *([scenario.steady.gauges[name]] if name in scenario.steady.gauges else []),
-                *(
-                    e.gauges[name]
-                    for e in scenario.expectations
-                    if isinstance(e, FunctionsRecover) and name in e.gauges
-                ),
-            ]
+            limit, asked = _limit(name, scenario)
             values = tuple(_number(look.entries[0]) if look.entries else None for look in looks)
             at = tuple(max(look.at, history.began) for look in looks)
-            found.append(Gauge(holder, one_line(name), at, values, min(limits, default=None)))
+            found.append(Gauge(holder, one_line(name), at, values, limit, asked))
     return tuple(found)
+
+
+def _limit(name: str, scenario: Scenario) -> tuple[float | None, str]:
+    """What a gauge may be, and when: what is claimed of it by itself goes before what is asked of the whole."""
+    claims = [e for e in scenario.expectations if isinstance(e, Ceiling | WarnsEarly) and e.gauge == name]
+    if most := [e.at_most for e in claims if isinstance(e, Ceiling)]:
+        return min(most), "at most"
+    if warned := [e.above for e in claims if isinstance(e, WarnsEarly)]:
+        return min(warned), "warns above"
+    steady = [scenario.steady.gauges[name]] if name in scenario.steady.gauges else []
+    rest = [e.gauges[name] for e in scenario.expectations if isinstance(e, FunctionsRecover) and name in e.gauges]
+    return min([*steady, *rest], default=None), "when steady"
 
 
 def _number(text: str) -> float | None:
