@@ -22,7 +22,7 @@ _CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
 """Whether a subscription is taken back when its chat does not come to be."""
 _SEED = 2400
 _SUBSCRIBED_OLD = "SELECT agent FROM subscriptions WHERE chat = $1"
-_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE chat = $1 AND NOT closed"
+_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1) AND NOT closed"
 
 
 class Chats:
@@ -95,7 +95,7 @@ async def _subscribe(own: asyncpg.Connection, chat: str, agent: str) -> None:
 
 
 async def _forget(own: asyncpg.Connection, chat: str) -> None:
-    await own.execute("DELETE FROM subscriptions WHERE chat = $1", chat)
+    await own.execute("DELETE FROM subscriptions WHERE lower(chat) = lower($1)", chat)
 
 
 async def _accept(shared: asyncpg.Connection, chat: str, agent: str) -> None:

@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+from collections.abc import Awaitable, Callable
 
 import aiohttp
 import asyncpg
 from aiohttp import web
-from modes import Mode
+from modes import AGENTS, Mode
 from serving import serve
 from store import ERRORS, POD, own, shared
 
 _CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
 _EVERY = 0.2
-_LOOKUPS = 5
+_EVENTS = 5
+_LOOKUPS = 4
 """So many chats have their subscriptions looked up each time."""
 _YOUNG = (
     "SELECT chat, agent FROM subscriptions WHERE created > now() - interval '1 minute' AND NOT closed AND NOT copied"
@@ -27,7 +29,8 @@ _ORPHANS = """
 DELETE FROM subscriptions AS s WHERE NOT copied AND NOT closed AND created < now() - interval '2 seconds'
     AND NOT EXISTS (SELECT FROM chats WHERE id = s.chat)
 """
-_SUBSCRIBED = "SELECT agent FROM subscriptions WHERE chat = $1"
+_SUBSCRIBED_OLD = "SELECT agent FROM subscriptions WHERE chat = $1"
+_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1) AND NOT closed"
 
 
 class Worker:
@@ -35,43 +38,59 @@ class Worker:
 
     def __init__(self) -> None:
         self.mode = Mode()
-        self._shared, self._own = shared(1), own(2)
+        self._shared, self._own, self._readers = shared(1), own(2), own(12)
+        self._looking: set[asyncio.Task[None]] = set()
 
     async def work(self) -> None:
         """Never ends."""
         timeout = aiohttp.ClientTimeout(total=1.0)
         async with aiohttp.ClientSession("http://gateway:8080", timeout=timeout) as gateway:
-            while True:
-                for part in (self._keep_alive(gateway), self._look_up(), self._clean_up()):
-                    try:
-                        await part
-                    except (*ERRORS, aiohttp.ClientError) as error:
-                        print(f"{type(error).__name__}: {error}", flush=True)
-                await asyncio.sleep(_EVERY)
+            await asyncio.gather(
+                self._again(lambda: self._keep_alive(gateway)), self._again(self._clean_up), self._keep_looking()
+            )
+
+    async def _again(self, part: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await _tried(part())
+            await asyncio.sleep(_EVERY)
+
+    async def _keep_looking(self) -> None:
+        """Chats are due to be looked up by the clock, whether or not earlier ones are done."""
+        while True:
+            for _ in range(_LOOKUPS):
+                task = asyncio.create_task(_tried(self._look_up()))
+                self._looking.add(task)
+                task.add_done_callback(self._looking.discard)
+            await asyncio.sleep(_EVERY)
 
     async def _keep_alive(self, gateway: aiohttp.ClientSession) -> None:
         """Tell young chats' agents, as the new storage knows them, that their chats live."""
         if not self.mode.writes_new():
             return
         rows = await self._own.run(lambda own: own.fetch(_YOUNG))
-        chosen = random.sample(rows, min(len(rows), _LOOKUPS))
+        chosen = random.sample(rows, min(len(rows), _EVENTS))
         if chosen:
             events = [{"pod": POD, "agent": row["agent"], "chat": row["chat"]} for row in chosen]
             async with gateway.post("/alive", json=events) as answer:
                 answer.raise_for_status()
 
     async def _look_up(self) -> None:
-        """See whether old chats still have their subscriptions, where these are read now."""
-        for _ in range(_LOOKUPS):
-            number = random.randint(1, 2400)
-            agent = f"agent-{number % 12:02d}"
-            store = self._own if self.mode.reads_new(agent) else self._shared
-            chat = f"{POD}/{number}"
-            await store.run(lambda connection, chat=chat: connection.fetchval(_SUBSCRIBED, chat))
+        """See whether an old chat still has its subscription, where it is read now."""
+        number = random.randint(1, 2400)
+        reads_new = self.mode.reads_new(f"agent-{number % AGENTS:02d}")
+        store, query = (self._readers, _SUBSCRIBED_NEW) if reads_new else (self._shared, _SUBSCRIBED_OLD)
+        await store.run(lambda connection: connection.fetchval(query, f"{POD}/{number}"))
 
     async def _clean_up(self) -> None:
         if _CLEAN_UP and self.mode.writes_new():
             await self._own.run(_clean)
+
+
+async def _tried(part: Awaitable[None]) -> None:
+    try:
+        await part
+    except (*ERRORS, aiohttp.ClientError) as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
 
 
 async def _clean(own: asyncpg.Connection) -> None:
