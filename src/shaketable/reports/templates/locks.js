@@ -102,8 +102,8 @@ function drawBlocker(lane, row, y, end, chart) {
   if (widest) {
     const [a, b] = widest, last = bars[bars.length - 1][1], rooms = [b - a - 14, right - last - 14, bars[0][0] - left - 14];
     const enough = wide(brief) + 60;
-    const place = rooms[0] > enough ? 0 : rooms[1] > enough ? 1 : rooms.indexOf(Math.max(...rooms));
-    const shown = cut(says, rooms[place]);
+    const place = rooms[0] > wide(brief) ? 0 : rooms[1] > enough ? 1 : rooms.indexOf(Math.max(...rooms));
+    const shown = rooms[place] > wide(brief) ? cut(says, rooms[place]) : cut(`${row.most} for ${duration(row.lasted)}`, rooms[place]);
     if (rooms[place] > 60 && place === 0) add("text", { class: kind, x: a + 7, y: text }, shown);
     else if (rooms[place] > 60) plate(shown, place === 1 ? last + 10 : bars[0][0] - 10 - wide(shown), text, "strong", chart);
   }
@@ -118,7 +118,8 @@ function drawBlocker(lane, row, y, end, chart) {
       if (t === null) return [head, blocks, is];
       if (!now) return [`${head}, ${since(Math.round(t))}`, blindAt(lane, t) || "blocks nobody", blocks];
       const until = to < end ? seconds(to, 2) : "the end of the trial";
-      return [`${head}, ${since(Math.round(t))}`, is, `${seconds(from, 2)} to ${until}`, `blocks ${others(behindAt(row, t))} now; ${blocks}`, ...unseen(lane, t)];
+      const mostly = statement === longest[3] ? [] : [`for the longest time: ${word(longest[3])}`];
+      return [`${head}, ${since(Math.round(t))}`, is, ...mostly, `${seconds(from, 2)} to ${until}`, `blocks ${others(behindAt(row, t))} now; ${blocks}`, ...unseen(lane, t)];
     },
   });
 }
