@@ -22,7 +22,7 @@ _CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
 """Whether a subscription is taken back when its chat does not come to be."""
 _SEED = 2400
 _SUBSCRIBED_OLD = "SELECT agent FROM subscriptions WHERE chat = $1"
-_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1) AND NOT closed"
+_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1)"
 
 
 class Chats:

@@ -30,7 +30,7 @@ DELETE FROM subscriptions AS s WHERE NOT copied AND NOT closed AND created < now
     AND NOT EXISTS (SELECT FROM chats WHERE id = s.chat)
 """
 _SUBSCRIBED_OLD = "SELECT agent FROM subscriptions WHERE chat = $1"
-_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1) AND NOT closed"
+_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1)"
 
 
 class Worker:
