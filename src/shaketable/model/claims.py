@@ -173,7 +173,7 @@ class GaugeClaim(Claim):
 class Ceiling(GaugeClaim):
     """From the fault until the trial's end the gauge is at most its number, in every holder that reads it.
 
-    It may be above for `longest` at a time.
+    It may be above for `longest` at a time. While it could not be read it may have been above.
     """
 
     kind: Literal["ceiling"]
@@ -183,7 +183,10 @@ class Ceiling(GaugeClaim):
 
 
 class Growth(GaugeClaim):
-    """What only counts up (deadlocks) is at the trial's end higher by at most `at_most` than when the fault was sent."""
+    """What only counts up (deadlocks) is at the trial's end higher by at most `at_most` than when the fault was sent.
+
+    When it falls, whoever counts began anew at 0: what it was before is not forgotten.
+    """
 
     kind: Literal["growth"]
     id: NameStr
@@ -191,7 +194,11 @@ class Growth(GaugeClaim):
 
 
 class Returns(GaugeClaim):
-    """The gauge is back, within the limit, at the most that it was before the first fault, and stays there: no orphans."""
+    """The gauge is back, within the limit, at the most that it was before the first fault, and stays there: no orphans.
+
+    Before the first fault is from steady state on. After a fault the claim is judged until heal, after heal until the
+    trial's end, or the next fault.
+    """
 
     kind: Literal["returns"]
     id: NameStr
@@ -203,7 +210,11 @@ class Returns(GaugeClaim):
 
 
 class WarnsEarly(GaugeClaim):
-    """The gauge says that it is above its number before any function of the users is degraded, if one ever is."""
+    """The gauge says that it is above its number before any function of the users is degraded, if one ever is.
+
+    A function is degraded as on the status page: more than 5 % of a second's arrivals fail, or it is slow against what
+    it was. What is above in steady state already, when nothing is wrong, warns of nothing.
+    """
 
     kind: Literal["warns-early"]
     id: NameStr
@@ -241,7 +252,8 @@ class Bystanders(ArrivalClaim):
     """Arrivals that are not downstream of the fault fare as in the control window: that before the first fault.
 
     Judged for each name of a request by itself, so that none hides behind the others. The share that fails exceeds the
-    control's by at most `at_most`, beyond chance, and p95 is at most `times` the control's, or `slower` above it.
+    control's by at most `at_most`, and p95 is at most `times` the control's, or `slower` above it; both beyond chance.
+    The control window begins with the steady stretch, so `steady.hold` and the first fault's `after` make its length.
     """
 
     kind: Literal["bystanders"]
