@@ -1,6 +1,6 @@
 # Everything here does its own set-up; the second time that takes a few seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz matrix ledger inbox check bench doctor clean
+.PHONY: help setup demo test fuzz matrix ledger inbox drill check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -35,6 +35,9 @@ ledger: setup ## Acknowledged writes under power-off, 30 trials of each: minutes
 
 inbox: setup ## The four scenarios of the social inbox, both variants, 5 trials each: half an hour
 	$(BIN)/shaketable prove scenarios/inbox --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
+
+drill: setup ## A database cluster destroyed and re-created under load, ten times in a row: two minutes
+	DRILLS=10 $(BIN)/python -m pytest tests/docker/test_rebuild_cluster.py
 
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .

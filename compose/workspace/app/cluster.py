@@ -37,6 +37,8 @@ ROOT = Path("/var/lib/postgresql")
 DATA, COPY, BACKUP, KNOWN = ROOT / "shared", ROOT / "copy", ROOT / "backup", ROOT / "known"
 WHOLE_WITHIN = 9.0
 """Seconds that `close` waits; who runs it would not wait for longer than 10."""
+_NOT_YET = ("standby.signal", "recovery.signal")
+"""Files that PostgreSQL removes when what it serves has become a primary."""
 _LOOK = 0.03
 _TRIES_AGAIN = "wal_retrieve_retry_interval=100ms"
 """How soon a standby asks again for a primary that was not there."""
@@ -48,6 +50,7 @@ _RECEIVED = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()
 _NOTHING_COMES = "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)"
 _HAS = "SELECT greatest(pg_last_wal_receive_lsn(), pg_last_wal_replay_lsn()) >= '{}'"
 _STREAMS = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE application_name = 'replica' AND state = 'streaming')"
+_HAS_EVERY_WRITE = "SELECT EXISTS (SELECT FROM pg_stat_replication WHERE state = 'streaming' AND sync_state = 'sync')"
 _TELLS = (
     "SELECT format('%s of system %s on timeline %s with %s replicas',"
     " CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END, (SELECT system_identifier FROM pg_control_system()),"
@@ -103,6 +106,8 @@ class Member:
         """Destroy it. What follows goes on when this was answered."""
         if self._working and not self._working.done():
             raise RuntimeError("it is being made already")
+        if not _RESTORES_BACKUP and not await ask(HERE, _HAS_EVERY_WRITE):
+            raise RuntimeError("no replica has every acknowledged write, so there is nothing to re-create it from")
         begun = time.monotonic()
         await self._stop(signal.SIGQUIT)
         shutil.rmtree(DATA)
@@ -111,7 +116,10 @@ class Member:
 
     async def _close(self) -> str:
         if self._working:
-            await asyncio.wait_for(asyncio.shield(self._working), WHOLE_WITHIN)
+            done, _ = await asyncio.wait([self._working], timeout=WHOLE_WITHIN)
+            if not done:
+                raise RuntimeError(f"it is not whole after {WHOLE_WITHIN:g} s: {await state()}")
+            await self._working  # raises what went wrong with it
         KNOWN.write_text(life())
         return f"whole, with {life()}"
 
@@ -160,7 +168,8 @@ class Member:
     async def _open(self) -> None:
         """The first start, or one after a restart; what was destroyed and not yet re-created is re-created."""
         shutil.rmtree(COPY, ignore_errors=True)
-        if not DATA.exists():
+        if not DATA.exists() or any((DATA / one).exists() for one in _NOT_YET):
+            shutil.rmtree(DATA, ignore_errors=True)
             await self._recreate(time.monotonic())
             return
         await self._start()
@@ -218,7 +227,10 @@ def source(host: str, called: str) -> str:
 def life() -> str:
     """Which data directory it is, by the kernel's word: when it was made, and its inode. Anybody may ask this."""
     told = subprocess.run(["stat", "--format", "%w %i", str(DATA)], capture_output=True, text=True, check=False)
-    return "data of {1}, inode {3}".format(*told.stdout.split()) if told.returncode == 0 else "no data"
+    if told.returncode:
+        return "no data"
+    *born, inode = told.stdout.split()
+    return f"data of {' '.join(born)[11:23]} inode {inode}"
 
 
 async def run(*words: str) -> None:
@@ -273,7 +285,7 @@ async def state() -> str:
     except _ERRORS as error:
         told = f"no server: {type(error).__name__}"
     known = KNOWN.read_text() if KNOWN.exists() else life()
-    return f"{life()}, {told}" if life() == known else f"was destroyed: {life()}, before {known}; {told}"
+    return f"{life()}; {told}" if life() == known else f"was destroyed: {known}; now {life()}; {told}"
 
 
 def _tell(work: asyncio.Task[None]) -> None:
