@@ -41,7 +41,11 @@ def scenario() -> Scenario:
                 "max_gap": 0.5,
                 "holders": {
                     "haproxy": {"kind": "haproxy", "at": "haproxy:9999", "lists": {"servers": "{service}/{host}"}},
-                    "shared": {**database, "instance": "shared"},
+                    "shared": {
+                        **database,
+                        "instance": "shared",
+                        "lists": {"waits": "waits", "ledger": "SELECT entry FROM ledger"},
+                    },
                     "canary-store": {**database, "instance": "canary-store", "gauges": {}},
                 },
             },
@@ -117,6 +121,7 @@ def history(variant: str, index: int, behind: int) -> TrialHistory:
 def _looks(variant: str, began: float, injected: float, held: float, behind: int) -> Iterator[Look]:
     yield Look(began - 3, "haproxy", "servers", tuple(f"{pod}/web" for pod in PODS))
     yield Look(began - 3, "canary-store", "waits", ())
+    yield Look(began - 3, "shared", "ledger", ("chat-1", "chat-2"))
     yield Look(began - 3, "shared", "blocked", ("0",))
     yield Look(began - 3, "shared", "waits", ())
     brief = Session("1290", "app/gateway", "active", "DELETE FROM connections WHERE id = $1")

@@ -195,6 +195,8 @@ def _lanes(history: TrialHistory, scenario: Scenario, ms: Scale) -> Iterator[Lan
             continue  # rows of the status view tell these
         mine = [copy for name in names for copy in copies(history, name) if copy.holder == holder]
         rows = [row for copy in mine if copy.list not in announcing for row in _rows(copy, history, scenario, ms)]
+        if described.kind == "database" and not rows and not announcing.intersection(names):
+            continue  # its own queries list nothing of the target; whether it was seen its locks and gauges tell
         kept = sorted(range(len(rows)), key=lambda n: (not rows[n]["bad"], n))[:_MAX_ROWS]
         yield Lane(
             holder=holder,
