@@ -84,14 +84,14 @@ def test_an_edge_has_exactly_its_keys() -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_only_what_is_asked_for_is_computed(dialect: str) -> None:
     """Who blocks whom is the dearest of all: nobody asks for it who only wants to know how many sessions there are."""
-    cheap = DIALECTS[dialect].statements(Question(1, {}, {"n": "sessions"}))
-    full = DIALECTS[dialect].statements(Question(1, {"w": "waits"}, {"n": "sessions"}))
+    cheap = DIALECTS[dialect].statements(Question(1, {}, {"n": "sessions"}), {})
+    full = DIALECTS[dialect].statements(Question(1, {"w": "waits"}, {"n": "sessions"}), {})
     dear = {"postgresql": ("pg_blocking_pids", "pg_lock_status"), "mariadb": ("INNODB_LOCK_WAITS", "INNODB_TRX")}[
         dialect
     ]
     assert not any(name in cheap for name in dear)
     assert all(name in full for name in dear)
-    counted = DIALECTS[dialect].statements(Question(1, {}, {"n": "deadlocks"}))
+    counted = DIALECTS[dialect].statements(Question(1, {}, {"n": "deadlocks"}), {})
     assert "PROCESSLIST" not in counted
     assert "pg_stat_get_activity" not in counted
 
@@ -99,7 +99,7 @@ def test_only_what_is_asked_for_is_computed(dialect: str) -> None:
 @pytest.mark.parametrize("dialect", DIALECTS)
 def test_a_query_of_the_users_is_wrapped_as_it_is(dialect: str) -> None:
     """Without what ends a statement, and on lines of its own, for it may end in a comment."""
-    said = DIALECTS[dialect].statements(Question(4, {"l": "SELECT a FROM b -- all ; "}, {"g": "SELECT 1 ;"}))
+    said = DIALECTS[dialect].statements(Question(4, {"l": "SELECT a FROM b -- all ; "}, {"g": "SELECT 1 ;"}), {})
     assert "\nSELECT a FROM b -- all\n" in said
     assert "\nSELECT 1\n" in said
 
@@ -108,9 +108,26 @@ def test_a_query_of_the_users_is_wrapped_as_it_is(dialect: str) -> None:
 def test_every_word_has_an_answer(dialect: str) -> None:
     """Or is left out where this kind of server cannot tell it; nothing is made up."""
     words = {word: word for word in DATABASE_GAUGES}
-    said = DIALECTS[dialect].statements(Question(9, {"w": "waits"}, words))
+    said = DIALECTS[dialect].statements(Question(9, {"w": "waits"}, words), {})
     assert "{" not in said.replace("{}", "")
     assert "'9 - " in said
+
+
+def test_ours_are_planned_once_in_a_session() -> None:
+    """And again when they change, or in another session."""
+    prepared: dict[str, str] = {}
+    first = postgresql.statements(Question(1, {"w": "waits"}, {}), prepared)
+    again = postgresql.statements(Question(2, {"w": "waits"}, {}), prepared)
+    other = postgresql.statements(Question(3, {}, {"b": "blocked"}), prepared)
+    assert first.startswith("PREPARE look_1(text) AS WITH")
+    assert first.endswith("EXECUTE look_1('1 - ');\n\\echo 1\n")
+    assert again == "EXECUTE look_1('2 - ');\n\\echo 2\n"
+    assert other.startswith("PREPARE look_3(text)")
+
+
+@pytest.mark.parametrize("dialect", DIALECTS)
+def test_answers_are_read_by_word(dialect: str) -> None:
+    """What a server does not tell is unknown."""
     told = json.dumps({"sessions": 3, "used": "0.5", "replica-lag": None})
     found = DIALECTS[dialect].read(told, {})
     assert (found["sessions"], found["used"], found["replica-lag"]) == (["3"], ["0.5"], None)

@@ -104,6 +104,7 @@ class Session:
         self._asked: Asked | None = None
         self._received = b""
         self._refused = b""
+        self._prepared: dict[str, str] = {}
         self.identity = ""
         """The server's id of this session, once it has said it."""
 
@@ -136,6 +137,7 @@ class Session:
         client = clients.open_client(step, MARK, goes_on=True)
         self._client, self._life = client, (pid, start)
         self._asked, self._received, self._refused, self.identity = None, b"", b"", ""
+        self._prepared = {}
         for pipe in (client.stdout, client.stderr):
             assert pipe is not None
             os.set_blocking(pipe.fileno(), False)
@@ -158,7 +160,7 @@ class Session:
         self._number += 1
         question = Question(self._number, look["lists"], look["gauges"], tuple(self._others(look)))
         self._asked = Asked(question, time.monotonic())
-        self._write(dialect.statements(question))
+        self._write(dialect.statements(question, self._prepared))
 
     def _others(self, look: dict[str, Any]) -> Iterator[str]:
         """Ids of our other sessions with the same server: they are nobody's but ours."""
@@ -228,6 +230,8 @@ class Session:
         if asked.question.fixed:
             told = asked.answers.get("-")
             found = None if told is None else dialect.read(told, asked.answers)
+            if found is None:
+                self._prepared = {}  # perhaps it could not even be prepared
             refused = next(words, "it was refused") if found is None else ""
             for name, what in asked.question.fixed.items():
                 values[name] = None if found is None else found.get(what)

@@ -83,7 +83,7 @@ def answered(cgroup: str) -> None:
         _LAST[cgroup] = time.monotonic()
 
 
-def statements(question: Question) -> str:
+def statements(question: Question, _: dict[str, str]) -> str:
     """All of them: for our words, for each query of the user's, and what says that all are done."""
     told = []
     if words := question.words & frozenset(_VALUES):

@@ -17,6 +17,7 @@ _OURS: Final = ", ".join(f"'{name}'" for name in WITNESSES)
 OPENING: Final = (
     "SET default_transaction_read_only = on; SET statement_timeout = '150ms'; SET lock_timeout = '50ms';\n"
     "SET jit = off; SET max_parallel_workers_per_gather = 0; SET client_min_messages = error;\n"
+    "SET plan_cache_mode = force_generic_plan;\n"
     "SELECT 'id ' || pg_backend_pid();\n"
 )
 
@@ -93,18 +94,22 @@ def answered(_cgroup: str) -> None:
     """There is nothing to remember."""
 
 
-def statements(question: Question) -> str:
-    """All of them: one for our words, one for each query of the user's, and what says that all are done."""
+def statements(question: Question, prepared: dict[str, str]) -> str:
+    """All of them: one for our words, one for each query of the user's, and what says that all are done.
+
+    Planning ours takes longer than carrying them out, so a session prepares them once: `prepared` are those that it has.
+    """
     told = []
     if words := sorted(question.words):
         ours = str(1 + len(question.others))
         pairs = ", ".join(f"'{word}', {_VALUES[word].replace('{ours}', ours)}" for word in words)
         tables = [_SESSIONS] if question.words & _OF_SESSIONS else []
         tables += [_WAITING] if WAITS in question.words else []
-        told.append(
-            f"{'WITH' + ','.join(tables) if tables else ''}\n"
-            f"SELECT '{question.number} - ' || jsonb_build_object({pairs})::text;\n"
-        )
+        sql = f"{'WITH' + ','.join(tables) if tables else ''}\nSELECT $1 || jsonb_build_object({pairs})::text"
+        if sql not in prepared:
+            prepared[sql] = f"look_{question.number}"
+            told.append(f"PREPARE {prepared[sql]}(text) AS {sql};\n")
+        told.append(f"EXECUTE {prepared[sql]}('{question.number} - ');\n")
     for position, query in enumerate(question.own.values()):
         told.append(
             f"SELECT '{question.number} {position} ' || coalesce(jsonb_agg(r.c), '[]')::text FROM (\n{query}\n) AS r(c);\n"
