@@ -94,8 +94,9 @@ class World:
     def step(self, seconds: float, lag: float) -> bool:
         """Do the next thing, `seconds` later; whether the trial goes on."""
         now = self.s.now + seconds
-        tripped = self.trip_at is not None and self.s.heard >= self.trip_at and bool(self.s.injected)
-        self.s = replace(self.s, now=now, heard=max(self.s.heard, now - lag), tripped=self.s.tripped or tripped)
+        heard = max(self.s.heard, now - lag)  # whatever had been heard of was judged
+        tripped = self.trip_at is not None and heard >= self.trip_at and bool(self.s.injected)
+        self.s = replace(self.s, now=now, heard=heard, tripped=self.s.tripped or tripped)
         step = next_step(self.s, TIMING)
         if step.do == "inject":
             for name in step.faults:
