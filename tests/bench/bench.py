@@ -4,6 +4,7 @@
 - the same verdict obtained without shaketable (naive_crash.py), in the same run, and the ratio
 - sent-to-effective delay and skew by mode, largest gap between two looks, CPU of the observer
 - nested hosts: how soon an engine answers, and a project brought up in one against the same on the engine itself
+- the database observer: transactions per second with and without it, and what a look costs by open sessions
 - every fault by itself: sent-to-effective and heal, on 1 and 20 targets, beside other ways of doing it (faults.py)
 """
 
@@ -154,7 +155,8 @@ def main() -> None:
         runs = [(lanes, campaign(lanes, 2 if lanes < 4 else 4, Path(scratch) / f"lanes-{lanes}")) for lanes in LANES]
         lanes = [by_lanes(finished, n) for n, finished in runs]
         without = naive(Path(scratch))
-    import faults  # noqa: PLC0415  (they use what is defined here)
+    import databases  # noqa: PLC0415  (they use what is defined here)
+    import faults  # noqa: PLC0415
     import nested  # noqa: PLC0415
 
     best = max(lanes, key=lambda row: row["valid_per_minute"])
@@ -169,6 +171,7 @@ def main() -> None:
                 else None,
                 "faults": faults.figures(Log()),
                 "nested_hosts": nested.figures(Log()),
+                "database_observer": databases.figures(Log()),
                 "modes": by_mode([t for _, f in runs for t in f.result.scenarios[0].trials]),
             },
             indent=1,
