@@ -59,8 +59,8 @@ CONTAINERS: tuple[str, ...] = ("names", "starts")
 CONTAINER_GAUGES: tuple[str, ...] = ("cpu", "throttled", "memory", "processes")
 """What a gauge of a holder of the kind `containers` can be, of one instance: `cpu shared-store`.
 
-`cpu` is the share of its CPU limit that it used since the last look (of the machine, without a limit), `throttled` the
-share of time in which it was held back, `memory` and `processes` the share of their limits.
+`cpu` is the share of its CPU limit that it used in the last second (of the machine, without a limit), `throttled` the
+share of that second in which it was held back, `memory` and `processes` the share of their limits.
 """
 
 WAITS = "waits"

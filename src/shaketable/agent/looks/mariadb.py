@@ -1,8 +1,9 @@
 """What MariaDB (10.5 and later) is asked by an observer, and what it answers.
 
-Who blocks whom is in InnoDB's own tables as far as rows go. Of locks on tables and metadata the server tells only who
-waits, unless its performance schema is on; of named locks it tells the owner. Sources: MariaDB manual, "Information
-Schema INNODB_LOCK_WAITS Table", "Thread States", "IS_USED_LOCK", "Performance Schema metadata_locks Table".
+Who blocks whom is in InnoDB's own tables as far as rows go, and of named locks the server tells the owner. Of locks on
+tables and metadata it tells, without a plugin, only who waits: the blocker of such an edge is "unknown". Nor does it keep
+the last statement of a session that does nothing: what such a blocker `holds` is empty. Sources: MariaDB manual,
+"Information Schema INNODB_LOCK_WAITS Table", "Thread States", "IS_USED_LOCK".
 """
 
 from __future__ import annotations
