@@ -39,7 +39,7 @@ WHOLE_WITHIN = 9.0
 """Seconds that `close` waits; who runs it would not wait for longer than 10."""
 _NOT_YET = ("standby.signal", "recovery.signal")
 """Files that PostgreSQL removes when what it serves has become a primary."""
-_LOOK = 0.03
+_LOOK = 0.05
 _TRIES_AGAIN = "wal_retrieve_retry_interval=100ms"
 """How soon a standby asks again for a primary that was not there."""
 _RESTORES_BACKUP = os.environ.get("RESTORE", "replica") == "backup"
