@@ -220,3 +220,10 @@ def test_another_life_is_counted_anew() -> None:
 def test_a_gauge_that_was_not_counted_is_unknown() -> None:
     """A look that failed says nothing of anybody."""
     assert Rates().gauges(0.0, {}) == {}
+
+
+def test_what_is_looked_at_from_beside_has_a_pace_of_its_own() -> None:
+    """Ten times a second unless told; the others as often as all are looked at."""
+    assert Holder(kind="database", instance="pg").pace == 0.1
+    assert Holder(kind="containers", every=0.5).pace == 0.5
+    assert Holder(kind="etcd", at="a:1").pace is None

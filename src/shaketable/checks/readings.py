@@ -52,7 +52,7 @@ def gauges(history: TrialHistory, scenario: Scenario, name: str) -> tuple[Gauge,
     meant = {holder for holder, described in holders.items() if name in described.gauges}
     found = []
     for holder in sorted(meant | told.keys()):
-        every = (holders[holder].every if holder in holders else None) or scenario.observers.every
+        every = (holders[holder].pace if holder in holders else None) or scenario.observers.every
         readings = _readings(told.get(holder), history)
         found.append(Gauge(holder, name, tuple(merged(_bridged(readings, scenario.observers.max_gap + every)))))
     return tuple(found)

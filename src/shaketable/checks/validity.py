@@ -57,7 +57,7 @@ def invalid_because(history: TrialHistory, scenario: Scenario, findings: tuple[F
         reasons += [
             f"{w.holder} was not looked at for {show(w.max_gap_s)} (limit {show(limit)})"
             for w in watches(history, scenario)
-            if w.max_gap_s > limit + (scenario.observers.holders[w.holder].every or 0)
+            if w.max_gap_s > limit + (scenario.observers.holders[w.holder].pace or 0)
         ]
         if all(fault.effective for fault in history.faults):
             reasons += [f"{f.id}: {f.because}" for f in findings if f.verdict == "unknown"]

@@ -85,6 +85,10 @@ oldest in seconds, `deadlocks` how many there were since the server began to cou
 """
 
 
+_FROM_BESIDE = 0.1
+"""Seconds between two looks of a holder that is looked at from beside the targets, unless it says otherwise."""
+
+
 class Holder(Model):
     """One holder of service lists, and how its copy is read.
 
@@ -119,6 +123,11 @@ class Holder(Model):
     """Its folder (PostgreSQL) or the socket itself (MariaDB), where it is not the usual one."""
     every: Duration | None = None
     """Time between two looks; `observers.every` unless told, for `containers` and `database` 0.1 s."""
+
+    @property
+    def pace(self) -> float | None:
+        """Time between two looks; None for as often as all are looked at that say nothing."""
+        return self.every or (_FROM_BESIDE if self.kind in {"containers", "database"} else None)
 
 
 class Observers(Model):

@@ -27,7 +27,7 @@ class Scale:
 
 def blind(history: TrialHistory, scenario: Scenario, holder: str, mine: Sequence[Copy], ms: Scale) -> Blind:
     """Find where a holder could not be read, or was not looked at, as far as these copies of it are concerned."""
-    limit = scenario.observers.max_gap + (scenario.observers.holders[holder].every or 0)
+    limit = scenario.observers.max_gap + (scenario.observers.holders[holder].pace or 0)
     return [*_unreadable(mine, ms), *_unwatched(history, holder, limit, ms)]
 
 

@@ -224,7 +224,7 @@ def _watches(trial: Trial, scenario: Scenario | None) -> list[WatchView]:
     found = []
     for watch in trial.watch:
         holder = scenario.observers.holders.get(watch.holder) if scenario else None
-        limit = scenario.observers.max_gap + ((holder.every if holder else None) or 0) if scenario else None
+        limit = scenario.observers.max_gap + ((holder.pace if holder else None) or 0) if scenario else None
         found.append(
             WatchView(
                 holder=watch.holder,

@@ -10,8 +10,6 @@ from shaketable.adapters.fault_agent import Witness
 from shaketable.model.errors import AgentError
 from shaketable.model.history import Look, LookBeat
 
-EVERY = 0.1
-"""Seconds between two looks, unless the holder says otherwise."""
 _BEAT = 0.2
 
 Values = Mapping[tuple[str, str], tuple[str, ...] | None]

@@ -8,7 +8,7 @@ from typing import Any
 from shaketable.adapters.fault_agent import Witness
 from shaketable.model.history import Look, LookBeat
 from shaketable.model.scenario import Holder
-from shaketable.run.beside import EVERY, Beside, Values
+from shaketable.run.beside import Beside, Values
 from shaketable.run.running import Places
 
 _COMPLAIN = 5.0
@@ -32,7 +32,7 @@ class Databases:
         self._watches = [
             Beside(
                 [name],
-                holder.every or EVERY,
+                holder.pace or 0.0,
                 witness,
                 Asking(name, looks[name], on_error).take,
                 on_look=on_look,

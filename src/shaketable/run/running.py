@@ -11,7 +11,7 @@ from shaketable.adapters.instances import Instances
 from shaketable.model.errors import AgentError
 from shaketable.model.history import Look, LookBeat
 from shaketable.model.scenario import Holder
-from shaketable.run.beside import EVERY, Beside, Values
+from shaketable.run.beside import Beside, Values
 from shaketable.run.rates import Rates
 
 
@@ -76,7 +76,7 @@ class Running:
                 {"g": {"see": "gauges", "instances": {name: where.of(name) for name in sorted(named)}}} if named else {}
             ),
         }
-        every = min((h.every for h in holders.values() if h.every), default=EVERY)
+        every = min(holder.pace or 0.0 for holder in holders.values())
         self._watch = Beside(list(holders), every, witness, self._take, on_look=on_look, on_beat=on_beat)
 
     def stop(self) -> None:
