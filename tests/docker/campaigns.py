@@ -1,4 +1,4 @@
-"""Helpers of the tests that run whole campaigns on the back office."""
+"""Helpers of the tests that run whole campaigns."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from shaketable.checks.verdict import exit_code
 from shaketable.faults import CATALOGUE, FaultKind
+from shaketable.model.errors import Exit
 from shaketable.model.result import Trial
 from shaketable.run.campaign import Campaign, Finished, Request
 from shaketable.run.prepare import load_all
@@ -73,3 +75,33 @@ def campaign(
 def trials_of(finished: Finished) -> tuple[Trial, ...]:
     """The trials of the only variant."""
     return finished.result.scenarios[0].trials
+
+
+def proved(path: Path, out: Path) -> Finished:
+    """Both variants of a scenario, a trial each; asked once more when nothing could be concluded (a trial was invalid)."""
+    finished = None
+    for turn in ("first", "second"):
+        request = Request(command="prove", scenarios=load_all([path]), out=out / turn, seed=1)
+        finished = Campaign(request, Steps()).run()
+        if exit_code(finished.result) != Exit.INCONCLUSIVE:
+            break
+    assert finished is not None
+    return finished
+
+
+def trial_of(finished: Finished, variant: str) -> Trial:
+    """The first trial of a variant."""
+    return next(s.trials[0] for s in finished.result.scenarios if s.variant == variant)
+
+
+def verdicts(trial: Trial) -> dict[str, str]:
+    """The verdict of each expectation by its id."""
+    return {f.id: f.verdict for f in trial.expectations}
+
+
+def said(finished: Finished) -> list[str]:
+    """Everything that did not hold, and why trials were invalid."""
+    trials = [t for s in finished.result.scenarios for t in s.trials]
+    return [f.because for t in trials for f in t.expectations if f.verdict != "pass"] + [
+        why for t in trials for why in t.invalid_because
+    ]
