@@ -65,8 +65,7 @@ class Move:
 
     def state(self) -> str:
         """One line."""
-        where = {"old": "old", "alone": "alone"}.get(self.mode, "new")
-        return f"{self.pod} {where}: {self.mode}, {self.says}"
+        return f"{self.pod} {'old' if self.mode == 'old' else 'new'}: {self.mode}, {self.says}"
 
     async def begin(self, alone: bool) -> None:
         """Begin to move, unless that was done; it goes on by itself."""
