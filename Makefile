@@ -39,6 +39,9 @@ inbox: setup ## The four scenarios of the social inbox, both variants, 5 trials 
 drill: setup ## A database cluster destroyed and re-created under load, ten times in a row: two minutes
 	DRILLS=10 $(BIN)/python -m pytest tests/docker/test_rebuild_cluster.py
 
+workspace: setup ## The scenarios of the agents' workspace, both variants, 5 trials each: half an hour
+	$(BIN)/shaketable prove scenarios/workspace --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
+
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

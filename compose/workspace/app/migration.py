@@ -22,7 +22,7 @@ from store import ERRORS
 PODS = ("canary", "pod-17", "pod-18")
 _ONE_TRANSACTION = os.environ.get("ONE_TRANSACTION", "off") == "on"
 _BATCH = 50
-_PACE = 800.0
+_PACE = 480.0
 """Rows copied a second: no store is asked for more."""
 _FAST = 1600.0
 """The same where the new storage shall soon be alone."""
