@@ -31,7 +31,7 @@ _ROW_PACE = 240.0
 _TELL = 0.5
 _SETTLE = 0.3
 """Seconds after which accepts that had not heard of a new mode are done."""
-_STEPS, _STEP = (20, 40, 60, 80, 100), 1.5
+_STEPS, _STEP = (20, 40, 60, 80, 100), 2.0
 """The new storage alone: percent of the agents, and how long each step is looked at."""
 _PATIENCE = 5.0
 _SETTINGS = {"lock_timeout": "500", "statement_timeout": "2000"}

@@ -15,13 +15,13 @@ import asyncpg
 from aiohttp import web
 from modes import AGENTS, Mode
 from serving import serve
-from store import ERRORS, POD, own, shared
+from store import ERRORS, POD, own
 
 _CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
 _EVERY = 0.2
 _EVENTS = 5
-_LOOKUPS = 4
-"""So many chats have their subscriptions looked up each time."""
+_LOOK_UP = 0.02
+"""Seconds from one look-up of a moved chat to the next."""
 _YOUNG = (
     "SELECT chat, agent FROM subscriptions WHERE created > now() - interval '1 minute' AND NOT closed AND NOT copied"
 )
@@ -29,8 +29,7 @@ _ORPHANS = """
 DELETE FROM subscriptions AS s WHERE NOT copied AND NOT closed AND created < now() - interval '2 seconds'
     AND NOT EXISTS (SELECT FROM chats WHERE id = s.chat)
 """
-_SUBSCRIBED_OLD = "SELECT agent FROM subscriptions WHERE chat = $1"
-_SUBSCRIBED_NEW = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1)"
+_SUBSCRIBED = "SELECT agent FROM subscriptions WHERE lower(chat) = lower($1)"
 
 
 class Worker:
@@ -38,7 +37,7 @@ class Worker:
 
     def __init__(self) -> None:
         self.mode = Mode()
-        self._shared, self._own, self._readers = shared(1), own(2), own(12)
+        self._own, self._readers = own(2), own(12)
         self._looking: set[asyncio.Task[None]] = set()
 
     async def work(self) -> None:
@@ -55,13 +54,14 @@ class Worker:
             await asyncio.sleep(_EVERY)
 
     async def _keep_looking(self) -> None:
-        """Chats are due to be looked up by the clock, whether or not earlier ones are done."""
+        """See whether chats that were moved have their subscriptions, by the clock, whether or not earlier ones are done."""
         while True:
-            for _ in range(_LOOKUPS):
-                task = asyncio.create_task(_tried(self._look_up()))
+            number = random.randint(1, 2400)
+            if self.mode.reads_new(f"agent-{number % AGENTS:02d}"):
+                task = asyncio.create_task(_tried(self._look_up(f"{POD}/{number}")))
                 self._looking.add(task)
                 task.add_done_callback(self._looking.discard)
-            await asyncio.sleep(_EVERY)
+            await asyncio.sleep(_LOOK_UP)
 
     async def _keep_alive(self, gateway: aiohttp.ClientSession) -> None:
         """Tell young chats' agents, as the new storage knows them, that their chats live."""
@@ -74,12 +74,9 @@ class Worker:
             async with gateway.post("/alive", json=events) as answer:
                 answer.raise_for_status()
 
-    async def _look_up(self) -> None:
-        """See whether an old chat still has its subscription, where it is read now."""
-        number = random.randint(1, 2400)
-        reads_new = self.mode.reads_new(f"agent-{number % AGENTS:02d}")
-        store, query = (self._readers, _SUBSCRIBED_NEW) if reads_new else (self._shared, _SUBSCRIBED_OLD)
-        await store.run(lambda connection: connection.fetchval(query, f"{POD}/{number}"))
+    async def _look_up(self, chat: str) -> None:
+        if not await self._readers.run(lambda connection: connection.fetchval(_SUBSCRIBED, chat)):
+            print(f"{chat} was moved and has no subscription", flush=True)
 
     async def _clean_up(self) -> None:
         if _CLEAN_UP and self.mode.writes_new():
