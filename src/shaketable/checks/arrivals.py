@@ -61,10 +61,15 @@ def chosen(requests: Sequence[Request], wanted: Sequence[str], cohort: Mapping[s
     ]
 
 
+def by_cohort(cohort: Mapping[str, str]) -> str:
+    """` by app=2.0, plan=free`, to follow whatever these users did; empty for anybody."""
+    return f" by {', '.join(f'{key}={value}' for key, value in sorted(cohort.items()))}" if cohort else ""
+
+
 def _window(e: Availability | Latency, history: TrialHistory, fault: FaultRecord) -> tuple[list[Request], str, str]:
     """The arrivals that count, whose they are in words, and why nothing can be said of them; empty if something can."""
     window = chosen(since_fault(history, fault, e.except_first), e.requests, e.cohort)
-    by = f" by {', '.join(f'{key}={value}' for key, value in sorted(e.cohort.items()))}" if e.cohort else ""
+    by = by_cohort(e.cohort)
     whose = f"{f' of {names(e.requests)}' if e.requests else ''}{by}"
     seen = {r.name for r in window}
     if window and (missing := [name for name in e.requests if name not in seen]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shaketable.checks.arrivals import chosen, since_fault
+from shaketable.checks.arrivals import by_cohort, chosen, since_fault
 from shaketable.checks.findings import finding, names
 from shaketable.checks.functions import by_name
 from shaketable.checks.periods import control
@@ -70,7 +70,7 @@ def bystanders(e: Bystanders, history: TrialHistory, fault: FaultRecord, scenari
     wanted = e.requests or sorted(before.keys() | after.keys())
     found = [_Name(name, before.get(name, []), after.get(name, [])) for name in wanted]
     known = [n for n in found if len(n.before) >= CONTROL and n.after]
-    by = f" by {', '.join(f'{key}={value}' for key, value in sorted(e.cohort.items()))}" if e.cohort else ""
+    by = by_cohort(e.cohort)
     error = ERROR / (2 * max(1, len(known)))
     if end - start >= e.control - 1e-9:
         if failing := [n for n in known if n.excess(error) > e.at_most]:

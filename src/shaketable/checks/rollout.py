@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from shaketable.checks.arrivals import chosen
 from shaketable.checks.findings import finding, names
-from shaketable.checks.slo import is_good
+from shaketable.checks.slo import burn_of, is_good
 from shaketable.model.claims import RolloutStops, SoakCatches
-from shaketable.model.faults import Gate, Rollout
+from shaketable.model.faults import Rollout
 from shaketable.model.history import FaultRecord, Request, TrialHistory, Tripped
 from shaketable.model.result import Evidence, Finding
 from shaketable.model.scenario import Scenario
@@ -55,14 +55,9 @@ def gated(rollout: Rollout, name: str, since: float, until: float, requests: Ite
             first += 1
         count = number + 1 - first
         most = max(most, count)
-        if tripped is None and count >= gate.arrivals and burn_of(bad, count, gate) > gate.burn + 1e-9:
+        if tripped is None and count >= gate.arrivals and burn_of(bad, count, gate.objective) > gate.burn + 1e-9:
             tripped = Tripped(name, ended, bad, count)
     return Gated(name, since, until, len(rows), most, tripped)
-
-
-def burn_of(bad: int, arrivals: int, gate: Gate) -> float:
-    """How many times faster than allowed the error budget burns: 1 uses it up exactly."""
-    return bad / arrivals / (1 - gate.objective)
 
 
 def first_trip(
@@ -93,11 +88,16 @@ def never_reached(history: TrialHistory, scenario: Scenario) -> frozenset[str]:
     if scenario.rollout is None or history.tripped is None:
         return frozenset()
     begun = {fault.id for fault in history.faults}
-    never = set(scenario.rollout.names) - begun
     waits = {f.id: f.when.effective or f.when.healed for f in scenario.faults if f.when and f.id not in begun}
-    while more := {name for name, marker in waits.items() if marker in never} - never:
-        never |= more
-    return frozenset(never)
+    return with_followers(set(scenario.rollout.names) - begun, waits)
+
+
+def with_followers(never: Iterable[str], waits: Mapping[str, str | None]) -> frozenset[str]:
+    """What never begins, and whatever waits for one of that (`waits`: fault to the one it waits for), and so on."""
+    found = set(never)
+    while more := {name for name, marker in waits.items() if marker in found} - found:
+        found |= more
+    return frozenset(found)
 
 
 def seen_by_gates(history: TrialHistory, rollout: Rollout) -> list[Gated]:
@@ -181,7 +181,7 @@ def _effects(reached: Iterable[FaultRecord]) -> Mapping[str, float]:
 def _known(rollout: Rollout, gates: Iterable[Gated], trip: Tripped) -> str:
     """`7 of 12 arrivals within 2 s were bad for storage-canary 6.1 s after its effect (burn 58, limit 10)`."""
     since = next(g.since for g in gates if g.stage == trip.stage)
-    burn = f"burn {burn_of(trip.bad, trip.arrivals, rollout.gate):.3g}, limit {rollout.gate.burn:g}"
+    burn = f"burn {burn_of(trip.bad, trip.arrivals, rollout.gate.objective):.3g}, limit {rollout.gate.burn:g}"
     window = f"{trip.bad} of {trip.arrivals} arrivals within {show(rollout.gate.window)} were bad ({burn})"
     return f"{show(trip.at - since)} after {trip.stage} took effect {window}"
 

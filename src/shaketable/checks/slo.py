@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from shaketable.checks.arrivals import chosen, since_fault
+from shaketable.checks.arrivals import by_cohort, chosen, since_fault
 from shaketable.checks.findings import finding, names
 from shaketable.checks.functions import by_name, degraded
 from shaketable.model.claims import Slo
@@ -22,14 +22,17 @@ def is_good(request: Request, at_most: float | None) -> bool:
 
 
 def burn(arrivals: Sequence[Request], objective: float, at_most: float | None) -> float:
-    """How many times faster than the objective allows these arrivals burn the error budget; 0 if there are none.
+    """How many times faster than the objective allows these arrivals burn the error budget, as `burn_of`."""
+    return burn_of(sum(not is_good(r, at_most) for r in arrivals), len(arrivals), objective)
+
+
+def burn_of(bad: int, arrivals: int, objective: float) -> float:
+    """How many times faster than the objective allows so many arrivals burn the error budget; 0 if there are none.
 
     The share of them that is bad, divided by the share that may be: at 1 the budget lasts exactly as long as it is
     meant to, at 10 for a tenth of that time. Over all arrivals of a period it is the share of its budget that is burnt.
     """
-    if not arrivals:
-        return 0.0
-    return sum(not is_good(r, at_most) for r in arrivals) / len(arrivals) / (1 - objective)
+    return bad / arrivals / (1 - objective) if arrivals else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class _Endpoint:
 
 def slo(e: Slo, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
     """No endpoint burns more than the budget: the worst one decides, whatever the others do."""
-    by = f" by {', '.join(f'{key}={value}' for key, value in sorted(e.cohort.items()))}" if e.cohort else ""
+    by = by_cohort(e.cohort)
     named = by_name(chosen(since_fault(history, fault), e.requests, e.cohort))
     found = [_Endpoint(name, mine, burn(mine, e.objective, e.at_most)) for name, mine in sorted(named.items())]
     over = sorted((x for x in found if x.burnt > e.budget + 1e-9), key=lambda x: x.burnt, reverse=True)

@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from shaketable.checks.rollout import with_followers
+
 Do = Literal["wait", "arm", "disarm", "inject", "heal", "finish"]
 _SILENCE: Final = 2.0
 """A stage waits so many seconds, after the one before has soaked, for the last arrivals of its soak to be heard of.
@@ -109,10 +111,8 @@ def unreached(s: Situation, t: Timing) -> frozenset[str]:
     """Faults that will never begin because a gate stopped the roll-out: later stages, and whatever waits for one."""
     if t.course is None or not s.tripped:
         return frozenset()
-    found = set(t.course.stages) - set(s.injected)
-    while more := {e.id for e in t.events if e.waits_for in found} - found - set(s.injected):
-        found |= more
-    return frozenset(found)
+    waits = {e.id: e.waits_for for e in t.events if e.id not in s.injected}
+    return with_followers(set(t.course.stages) - set(s.injected), waits)
 
 
 def recovered(s: Situation, t: Timing) -> float | None:
