@@ -28,16 +28,19 @@ _FAST = 1600.0
 """The same where the new storage shall soon be alone."""
 _ROW_PACE = 240.0
 """Rows checked and marked a second in the one transaction."""
+_AGAIN = 0.1
+"""Seconds until rows that others had locked are tried again."""
 _TELL = 0.5
 _SETTLE = 0.3
 """Seconds after which accepts that had not heard of a new mode are done."""
-_STEPS, _STEP = (20, 40, 60, 80, 100), 2.0
+_STEPS, _STEP = range(10, 101, 10), 1.4
 """The new storage alone: percent of the agents, and how long each step is looked at."""
 _PATIENCE = 5.0
 _SETTINGS = {"lock_timeout": "500", "statement_timeout": "2000"}
 """Milliseconds; of the corrected migration."""
 
 _OLD = "SELECT chat, agent, topic, created FROM subscriptions WHERE pod = $1 AND NOT moved AND created < $2"
+_LEFT = f"SELECT EXISTS ({_OLD})"
 _COPY = """
 INSERT INTO subscriptions (chat, agent, topic, created, copied)
 SELECT chat, agent, topic, created, true
@@ -139,25 +142,26 @@ class Move:
             await asyncio.sleep(_STEP)
 
     async def _copied(self, pace: float, *, mark: bool) -> None:
-        """Copy what was there before dual writes began, batch by batch."""
+        """Copy what was there before dual writes began, batch by batch; what was locked is come back to until all is copied."""
         await self._cleaned.wait()
         await asyncio.sleep(_SETTLE)
         shared, own = await self._connected()
         began = await shared.fetchval("SELECT now()")
+        query = f"{_OLD} AND chat > $3 ORDER BY chat LIMIT {_BATCH}" + " FOR UPDATE SKIP LOCKED" * mark
         due, copied, last = time.monotonic(), 0, ""
         while True:
             async with shared.transaction():
-                query = f"{_OLD} AND chat > $3 ORDER BY chat LIMIT {_BATCH}"
-                rows = await shared.fetch(query + " FOR UPDATE SKIP LOCKED" * mark, self.pod, began, last)
-                if not rows:
-                    break
-                columns = [[row[name] for row in rows] for name in ("chat", "agent", "topic", "created")]
-                await own.execute(_COPY, *columns)
-                if mark:
-                    await shared.execute("UPDATE subscriptions SET moved = true WHERE chat = ANY($1)", columns[0])
-            copied, last = copied + len(rows), rows[-1]["chat"]
+                rows = await shared.fetch(query, self.pod, began, last)
+                if rows:
+                    columns = [[row[name] for row in rows] for name in ("chat", "agent", "topic", "created")]
+                    await own.execute(_COPY, *columns)
+                    if mark:
+                        await shared.execute("UPDATE subscriptions SET moved = true WHERE chat = ANY($1)", columns[0])
+            copied, last = copied + len(rows), rows[-1]["chat"] if rows else ""
+            if not rows and not (mark and await shared.fetchval(_LEFT, self.pod, began)):
+                break
             self.says = f"{copied} copied"
-            due += len(rows) / pace
+            due = due + len(rows) / pace if rows else time.monotonic() + _AGAIN
             await asyncio.sleep(max(0.0, due - time.monotonic()))
 
     async def _cut_over_at_once(self) -> None:

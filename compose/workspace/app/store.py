@@ -33,9 +33,9 @@ class Store:
     connection of its own for each request, which waits as long as it takes.
     """
 
-    def __init__(self, host: str, database: str, user: str, connections: int) -> None:
+    def __init__(self, host: str, database: str, user: str, connections: int, least: int = 1) -> None:
         self._where = {"host": host, "database": database, "user": user}
-        self._most = connections
+        self._least, self._most = least, connections
         self._pool: asyncpg.Pool | None = None
         self._making = asyncio.Lock()
 
@@ -55,18 +55,23 @@ class Store:
             return await self._pooled(work)
 
     async def _pooled(self, work: Work[Result]) -> Result:
+        pool = await self.open()
+        async with pool.acquire(timeout=_PATIENCE) as connection, connection.transaction():
+            return await work(connection)
+
+    async def open(self) -> asyncpg.Pool:
+        """Make the pool with its least connections, unless it is there. Raises one of ERRORS."""
         async with self._making:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     **self._where,
-                    min_size=1,
+                    min_size=self._least,
                     max_size=self._most,
                     timeout=_PATIENCE,
-                    max_inactive_connection_lifetime=10,
+                    max_inactive_connection_lifetime=10 if self._least == 1 else 0,
                     server_settings={"application_name": _name(), **_SETTINGS},
                 )
-        async with self._pool.acquire(timeout=_PATIENCE) as connection, connection.transaction():
-            return await work(connection)
+            return self._pool
 
 
 def shared(connections: int) -> Store:
@@ -74,9 +79,9 @@ def shared(connections: int) -> Store:
     return Store("shared", "shared", POD.replace("-", "_"), connections)
 
 
-def own(connections: int) -> Store:
+def own(connections: int, least: int = 1) -> Store:
     """Name the pod's own store."""
-    return Store(f"{POD}-store", "store", "service", connections)
+    return Store(f"{POD}-store", "store", "service", connections, least)
 
 
 def _name() -> str:

@@ -20,7 +20,7 @@ from store import ERRORS, POD, own
 _CLEAN_UP = os.environ.get("CLEAN_UP", "on") == "on"
 _EVERY = 0.2
 _EVENTS = 5
-_LOOK_UP = 0.02
+_LOOK_UP = 0.022
 """Seconds from one look-up of a moved chat to the next."""
 _YOUNG = (
     "SELECT chat, agent FROM subscriptions WHERE created > now() - interval '1 minute' AND NOT closed AND NOT copied"
@@ -37,13 +37,14 @@ class Worker:
 
     def __init__(self) -> None:
         self.mode = Mode()
-        self._own, self._readers = own(2), own(12)
+        self._own, self._readers = own(2), own(12, least=6)
         self._looking: set[asyncio.Task[None]] = set()
 
     async def work(self) -> None:
         """Never ends."""
         timeout = aiohttp.ClientTimeout(total=1.0)
         async with aiohttp.ClientSession("http://gateway:8080", timeout=timeout) as gateway:
+            await _tried(self._readers.open())
             await asyncio.gather(
                 self._again(lambda: self._keep_alive(gateway)), self._again(self._clean_up), self._keep_looking()
             )
