@@ -252,17 +252,103 @@ class Bystanders(ArrivalClaim):
     """Arrivals that are not downstream of the fault fare as in the control window: that before the first fault.
 
     Judged for each name of a request by itself, so that none hides behind the others. The share that fails exceeds the
-    control's by at most `at_most`, and p95 is at most `times` the control's, or `slower` above it; both beyond chance.
-    The control window begins with the steady stretch, so `steady.hold` and the first fault's `after` make its length.
+    control's by at most `at_most`, and the `quantile` of the latency is at most `times` the control's, or `slower` above
+    it; both beyond chance. The control window begins with the steady stretch, so `steady.hold` and the first fault's
+    `after` make its length.
     """
 
     kind: Literal["bystanders"]
     id: NameStr
     at_most: Share = 0.02
+    quantile: Annotated[Share, Field(ge=0.5, lt=1)] = 0.95
     times: Annotated[float, Field(allow_inf_nan=False, ge=1)] = 2.0
     slower: Duration = 0.25
     control: Duration = 2.0
     """How much of the control window must have been seen at least."""
+
+
+class ExactlyOnce(Claim):
+    """Every acknowledged write arrives at its destination: `list` of every holder has it in time, once, and in order.
+
+    A write is late when it is first seen more than `within` after its answer. Judged are the writes whose time was over
+    when the trial ended. It is out of order when one of the same cohort that was sent after its answer is seen earlier.
+    """
+
+    kind: Literal["exactly-once"]
+    id: NameStr
+    list: NameStr
+    within: Duration
+    lost_at_most: Annotated[int, Field(ge=0)] = 0
+    doubled_at_most: Annotated[int, Field(ge=0)] = 0
+    late_at_most: Annotated[int, Field(ge=0)] = 0
+    in_order: tuple[Label, ...] = ()
+    """Keys of the cohorts within which the order counts, as `tenant`; nowhere unless told."""
+    out_of_order_at_most: Annotated[int, Field(ge=0)] = 0
+
+
+Ender = Literal["itself", "guard", "limit", "watchdog", "engine"]
+"""Who ended a process, by the kernel's word.
+
+`itself`: it left with code 0. `guard`: the program: another code, a signal that the kernel sends for a limit that a
+process has set itself (SIGXCPU, SIGALRM, SIGXFSZ), or one from another process of the same instance. `limit`: the
+kernel's OOM killer, as the memory limit of its instance or host was reached. `watchdog`: a process outside of the
+instance. `engine`: the container engine.
+"""
+
+
+class RunawayEnds(Claim):
+    """A runaway in an instance is over within the limit, each time, and it was ended by one of these.
+
+    It runs away while any of the gauges is above its number, from the fault on. That none ever was leaves it unknown.
+    """
+
+    kind: Literal["runaway-ends"]
+    id: NameStr
+    gauges: dict[NameStr, Number] = Field(min_length=1)
+    ends: NameStr
+    """An `ends INSTANCE` list of a holder of the kind `containers`."""
+    within: Duration
+    by: tuple[Ender, ...] = ("guard", "limit", "watchdog")
+
+
+class Spared(Claim):
+    """No process outside of the fault's targets is ended by the kernel for want of memory: no OOM kill of an innocent."""
+
+    kind: Literal["spared"]
+    id: NameStr
+    list: NameStr
+    """An `ends` list of a holder of the kind `containers`."""
+
+
+class LimitsHold(Claim):
+    """Limits that the configuration states are those that the kernel has, and use stays within them from the fault on.
+
+    A limit that is configured and that the kernel does not have fails, however little was used.
+    """
+
+    kind: Literal["limits-hold"]
+    id: NameStr
+    list: NameStr
+    """A `limits INSTANCE` list of a holder of the kind `containers`."""
+    limits: tuple[Literal["memory", "cpu", "processes", "files", "disk"], ...] = ("memory", "cpu", "processes")
+    """Each of them must be configured."""
+    reached: tuple[Literal["memory", "cpu", "processes", "files", "disk"], ...] = ()
+    """Those that must have been reached, by the kernel's counters: proof that they were tried."""
+
+
+class NoLeak(GaugeClaim):
+    """What the gauge falls back to in each cycle does not grow by more than `at_most` per second, beyond chance.
+
+    The slope through the lowest reading of each cycle, with its 95 % interval; after the fault and before its heal.
+    """
+
+    kind: Literal["no-leak"]
+    id: NameStr
+    at_most: Annotated[float, Field(allow_inf_nan=False, ge=0)]
+    """How much of the gauge's own unit each second."""
+    cycle: Duration = Field(default=1.0, gt=0)
+    full: Number = 1.0
+    """Where the limit is, to say when it would be reached."""
 
 
 class RolloutStops(Model):
@@ -322,6 +408,11 @@ Expectation = Annotated[
     | NotBlocked
     | Slo
     | Bystanders
+    | ExactlyOnce
+    | RunawayEnds
+    | Spared
+    | LimitsHold
+    | NoLeak
     | RolloutStops
     | SoakCatches
     | Audit,

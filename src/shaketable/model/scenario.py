@@ -53,14 +53,30 @@ class Load(Model):
     max_not_started: Share = 0.01
 
 
-CONTAINERS: tuple[str, ...] = ("names", "starts")
-"""What a list of a holder of the kind `containers` can be."""
+CONTAINERS: tuple[str, ...] = ("names", "starts", "ends", "limits")
+"""What a list of a holder of the kind `containers` can be.
 
-CONTAINER_GAUGES: tuple[str, ...] = ("cpu", "throttled", "memory", "processes")
-"""What a gauge of a holder of the kind `containers` can be, of one instance: `cpu shared-store`.
+`ends` and `limits` are of one instance or nested host when it is named (`ends web`); `limits` always is. Their entries
+are JSON texts: model.kernel has their shape.
+"""
 
-`cpu` is the share of its CPU limit that it used in the last second (of the machine, without a limit), `throttled` the
-share of that second in which it was held back, `memory` and `processes` the share of their limits.
+CONTAINER_GAUGES: tuple[str, ...] = (
+    "cpu",
+    "throttled",
+    "memory",
+    "processes",
+    "files",
+    "disk",
+    "oom-kills",
+    "failed-forks",
+)
+"""What a gauge of a holder of the kind `containers` can be, of one instance or nested host: `cpu shared-store`.
+
+`cpu` is the share of its CPU limit that it used in the last second, `throttled` the share of that second in which it was
+held back, `memory`, `processes` and `files` (open ones, of the process nearest to its limit) the share of their limits,
+`disk` how full the fullest file system is that it writes to and that has a size of its own. A limit is the tightest that
+holds the instance: its own, that of its nested host, or the machine. `oom-kills` and `failed-forks` count up: processes
+killed for want of memory, and forks that the limit of processes refused.
 """
 
 WAITS = "waits"
@@ -157,12 +173,22 @@ class Topology(Model):
     """At most so many copies side by side, whatever is asked for: for a topology that fills a small machine."""
 
 
+class Compression(Model):
+    """How much faster than life the scenario lets time pass, declared: whatever counts real time says so beside it."""
+
+    times: Annotated[float, Field(allow_inf_nan=False, gt=1)]
+    """Seconds of life in each second of a trial."""
+    because: Annotated[str, Field(min_length=1)]
+    """What was made faster, and how: `each run leaks 4 MiB instead of 4 KiB`."""
+
+
 class Scenario(Model):
     """One executable incident."""
 
     shaketable: Literal[1]
     name: NameStr
     story: str = ""
+    compression: Compression | None = None
     topology: Topology
     variants: dict[NameStr, Variant] = Field(min_length=1)
     axes: dict[NameStr, tuple[str, ...]] = {}
