@@ -13,20 +13,25 @@ from shaketable.model.claims import (
     Bystanders,
     Ceiling,
     CohortsAlike,
+    ExactlyOnce,
     Expectation,
     FunctionsRecover,
     Growth,
     Latency,
     Leaves,
+    LimitsHold,
+    NoLeak,
     NotBlocked,
     NotCalled,
     Quiet,
     Recovers,
     Returns,
     RolloutStops,
+    RunawayEnds,
     RunsAgain,
     Slo,
     SoakCatches,
+    Spared,
     Stays,
     WarnsEarly,
     WritesKept,
@@ -41,8 +46,10 @@ def claim(expectation: Expectation) -> str:
             return _of_use(expectation)
         case Slo() | Bystanders():
             return _of_levels(expectation)
-        case Ceiling() | Growth() | Returns() | WarnsEarly() | NotBlocked():
+        case Ceiling() | Growth() | Returns() | WarnsEarly() | NotBlocked() | NoLeak():
             return _of_resources(expectation)
+        case RunawayEnds() | Spared() | LimitsHold():
+            return _of_the_kernel(expectation)
         case Alerted() | Appears() | Quiet():
             return _of_messages(expectation)
         case Audit() | RolloutStops() | SoakCatches():
@@ -87,7 +94,7 @@ def _of_levels(expectation: Slo | Bystanders) -> str:
             return f"{which}{_who(expectation)} {number} as before the fault, for {they} not downstream of it"
 
 
-def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBlocked) -> str:
+def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBlocked | NoLeak) -> str:
     match expectation:
         case Ceiling():
             often = f", or above for {show_duration(expectation.longest)} at a time" if expectation.longest else ""
@@ -103,6 +110,21 @@ def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBloc
             return f"“{expectation.gauge}” is above {expectation.above:g}{lead} before users feel anything, if they do"
         case NotBlocked():
             return f"nobody waits for another's lock in “{expectation.list}” for longer than the limit"
+        case NoLeak():
+            return f"“{expectation.gauge}” falls back to the same in each cycle: it leaks at most {expectation.at_most:g} a second"
+
+
+def _of_the_kernel(expectation: RunawayEnds | Spared | LimitsHold) -> str:
+    match expectation:
+        case RunawayEnds():
+            above = " or ".join(f"“{name}” is above {most:g}" for name, most in expectation.gauges.items())
+            return f"a runaway, while {above}, is over in time, each time, and ended by {_or(expectation.by)}"
+        case Spared():
+            return f"nobody outside of the fault's targets is killed for want of memory, by “{expectation.list}”"
+        case LimitsHold():
+            tried = f", and {_and(expectation.reached)} reached" if expectation.reached else ""
+            limits = f"{_and(expectation.limits)} in “{expectation.list}”"
+            return f"the limits of {limits} are those of the kernel, and use stays within them{tried}"
 
 
 def _of_changes(expectation: Audit | RolloutStops | SoakCatches) -> str:
@@ -135,7 +157,7 @@ def _of_configuration(expectation: Audit) -> str:
     return f"before any fault nothing is to object to in the configuration{rules}{apart}"
 
 
-def _of_lists(expectation: Leaves | NotCalled | RunsAgain | Stays | WritesKept) -> str:
+def _of_lists(expectation: Leaves | NotCalled | RunsAgain | Stays | WritesKept | ExactlyOnce) -> str:
     match expectation:
         case Leaves():
             return f"every entry of the target leaves “{expectation.list}” in each holder, and stays away"
@@ -147,6 +169,9 @@ def _of_lists(expectation: Leaves | NotCalled | RunsAgain | Stays | WritesKept) 
             return f"no healthy entry leaves “{expectation.list}” in any holder"
         case WritesKept():
             return f"what was acknowledged is in “{expectation.list}” afterwards, each write once"
+        case ExactlyOnce():
+            order = f", and in order for each {_and(expectation.in_order)}" if expectation.in_order else ""
+            return f"what was acknowledged arrives in “{expectation.list}” in time, once{order}"
 
 
 def _arrivals(expectation: Availability | Latency) -> str:
@@ -174,3 +199,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 def _and(names: Sequence[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else "".join(names)
+
+
+def _or(names: Sequence[str]) -> str:
+    return " or ".join([", ".join(names[:-1]), names[-1]]) if names[1:] else "".join(names)
