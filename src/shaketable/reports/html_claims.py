@@ -43,19 +43,20 @@ def claim(expectation: Expectation) -> str:
     """Put an expectation as the claim it makes about the system."""
     match expectation:
         case Availability() | Latency() | CohortsAlike() | FunctionsRecover() | Recovers():
-            return _of_use(expectation)
+            words = _of_use(expectation)
         case Slo() | Bystanders():
-            return _of_levels(expectation)
+            words = _of_levels(expectation)
         case Ceiling() | Growth() | Returns() | WarnsEarly() | NotBlocked() | NoLeak():
-            return _of_resources(expectation)
+            words = _of_resources(expectation)
         case RunawayEnds() | Spared() | LimitsHold():
-            return _of_the_kernel(expectation)
+            words = _of_the_kernel(expectation)
         case Alerted() | Appears() | Quiet():
-            return _of_messages(expectation)
+            words = _of_messages(expectation)
         case Audit() | RolloutStops() | SoakCatches():
-            return _of_changes(expectation)
+            words = _of_changes(expectation)
         case _:
-            return _of_lists(expectation)
+            words = _of_lists(expectation)
+    return words
 
 
 def _of_use(expectation: Availability | Latency | CohortsAlike | FunctionsRecover | Recovers) -> str:
@@ -111,7 +112,8 @@ def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBloc
         case NotBlocked():
             return f"nobody waits for another's lock in “{expectation.list}” for longer than the limit"
         case NoLeak():
-            return f"“{expectation.gauge}” falls back to the same in each cycle: it leaks at most {expectation.at_most:g} a second"
+            grows = f"does not grow by more than {expectation.at_most:g} a second, beyond chance"
+            return f"what “{expectation.gauge}” falls back to in each cycle {grows}"
 
 
 def _of_the_kernel(expectation: RunawayEnds | Spared | LimitsHold) -> str:
