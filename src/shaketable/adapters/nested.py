@@ -22,6 +22,7 @@ from shaketable.adapters.base_image import ensure_base
 from shaketable.adapters.command import Say
 from shaketable.adapters.compose_source import ComposeSource, nearest
 from shaketable.adapters.docker_engine import NESTED_LABEL
+from shaketable.adapters.host_limits import HostLimits, check_limits, read_limits
 from shaketable.adapters.image_build import build_image, content_hash, image_id
 from shaketable.adapters.nested_engine import await_engine, tunnel
 from shaketable.adapters.paths import locked
@@ -29,7 +30,7 @@ from shaketable.model.errors import EngineError, Problem
 
 VERSIONS: Final = ("20.10", "26.1")
 """Engines that a nested host can have: those of Debian 12 and 13."""
-_KEYS: Final = ("compose", "engine", "daemon", "hold")
+_KEYS: Final = ("compose", "engine", "daemon", "hold", "limits")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,62}")
 """A name that others can look up, and that the inner project can have."""
 _REPOSITORY: Final = "shaketable/nested"
@@ -51,6 +52,8 @@ class Nested:
     """Further keys of its engine's daemon.json."""
     hold: bool = False
     """Whether its engine's packages are declared to be held back from upgrades."""
+    limits: HostLimits = field(default_factory=HostLimits)
+    """What it and all that runs in it may use together."""
     services: tuple[str, ...] = ()
     """Names of the services of the inner project."""
 
@@ -67,7 +70,13 @@ def read_nested(value: object) -> dict[str, Nested]:
     # Compose writes `$$` for `$`, as for the next compose to read.
     plain: Mapping[str, Any] = json.loads(json.dumps(value).replace("$$", "$"))
     return {
-        name: Nested(files, str(entry.get("engine") or ""), entry.get("daemon") or {}, entry.get("hold") is True)
+        name: Nested(
+            files,
+            str(entry.get("engine") or ""),
+            entry.get("daemon") or {},
+            entry.get("hold") is True,
+            read_limits(entry.get("limits")),
+        )
         for name, entry in plain.items()
         if isinstance(entry, Mapping) and (files := _files(entry))
     }
@@ -113,6 +122,8 @@ def _check_entry(name: str, entry: Mapping[str, Any], source: ComposeSource) -> 
         yield source.problem(f"the nested host {name!r}: daemon must be a mapping, as daemon.json", *place, "daemon")
     if not isinstance(entry.get("hold", False), bool):
         yield source.problem(f"the nested host {name!r}: hold must be true or false", *place, "hold")
+    if "limits" in entry:
+        yield from check_limits(name, entry["limits"], source, *place, "limits")
 
 
 def data_volume(host: str) -> str:
@@ -141,6 +152,7 @@ def service(host: str, nested: Nested, *, image: str, network: str, store: str) 
         "environment": {"ENGINE_OPTIONS": json.dumps(options).replace("$", "$$")},
         "labels": {NESTED_LABEL: nested.version},
         "volumes": [f"{data_volume(host)}:/var/lib/docker", f"{store}:/images:ro"],
+        **nested.limits.service(),
     }
 
 
