@@ -70,7 +70,7 @@ class Fault(Model):
     after: Window = (0.0, 0.0)
     lasts: Duration = Field(gt=0)
     parameters: dict[str, Any] = Field(default={}, alias="with")
-    """The parameters of the kind, as `shaketable faults` lists them."""
+    """The parameters of the kind, as `shaketable faults` lists them; `$axis` in any text of them is the trial's value."""
     repeat: Repeat | None = None
     escalate: dict[str, tuple[Any, ...]] = {}
     """With `repeat`: a parameter's value for each time; the last one stays."""
@@ -114,7 +114,7 @@ class Rollout(Model):
     id: NameStr
     kind: str
     parameters: dict[str, Any] = Field(default={}, alias="with")
-    """The parameters of the kind; `{stage}` in any text of them stands for the stage's id."""
+    """The parameters of the kind; in any text of them `{stage}` is the stage's id, and `$axis` the trial's value."""
     stages: tuple[Stage, ...] = Field(min_length=1)
     when: When | None = None
     after: Window = (0.0, 0.0)

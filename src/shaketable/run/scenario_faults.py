@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -10,10 +11,14 @@ from pydantic import ValidationError
 
 from shaketable.faults import CATALOGUE, Params
 from shaketable.model.units import FROM_TEXT
+from shaketable.run.axis_text import filled, used, words
 from shaketable.run.scenario_rollout import stages_as_faults
-from shaketable.run.scenario_shape import suggestion
-from shaketable.run.scenario_tree import Found, at, axis_of, elements, entries, named_values
+from shaketable.run.scenario_shape import nearest, suggestion
+from shaketable.run.scenario_tree import Found, at, axis_of, elements, entries, named_values, texts
 from shaketable.run.yaml_source import Node
+
+_COMBINATIONS = 1000
+"""Parameters are checked with so many combinations of the axes' values at most."""
 
 
 def check_faults(root: Node) -> Found:
@@ -78,12 +83,38 @@ def _parameters(root: Node, fault: Node, where: str) -> Found:
                 hint = suggestion(name, known) if known else f"{shown} takes none"
                 yield place.key_at(name), f"{where}.{key}.{name[:60]}: no parameter of {shown}; {hint}"
                 continue
+            yield from _no_such_axis(root, node, f"{where}.{key}.{name}")
             for value in node.elements() if key == "escalate" else (node,):
-                yield from _value(kinds, name, value, f"{where}.{key}.{name}")
+                yield from _value(root, kinds, name, value, f"{where}.{key}.{name}")
     if (place := fault.get("escalate")) is not None and fault.get("repeat", "times") is None:
         yield at(place), f"{where}.escalate: there is no repeat, so nothing would escalate"
     yield from _required(fault, kinds, where)
-    yield from _together(fault, kinds, where)
+    yield from _together(root, fault, kinds, where)
+
+
+def _no_such_axis(root: Node, node: Node, where: str) -> Found:
+    """Find what was probably meant to be an axis; any other `$` is the command's own."""
+    axes = [name for name, _ in entries(root, "axes")]
+    for text in texts(node):
+        for word in words(str(text.value)):
+            if word not in axes and nearest(word, axes, likeness=0.7):
+                hint = _dollar(suggestion(word, axes))
+                yield (
+                    at(text),
+                    f"{where}: there is no axis {word[:60]!r}; {hint} (a shell's own is written ${{{word[:60]}}})",
+                )
+
+
+def _by_axes(root: Node, plain: Any) -> Iterator[tuple[Any, str]]:
+    """Give everything that a value can come to in a trial, each with what the axes are then, in words."""
+    axes = {
+        name: [n.value for n in node.elements() if isinstance(n.value, str)] for name, node in entries(root, "axes")
+    }
+    asked = sorted(used(plain, axes))
+    for values in itertools.islice(itertools.product(*(axes[name] for name in asked)), _COMBINATIONS):
+        axis = dict(zip(asked, values, strict=True))
+        said = ", ".join(f"${name} {value[:60]!r}" for name, value in axis.items())
+        yield filled(plain, axis), f" (with {said})" if said else ""
 
 
 def _required(fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Found:
@@ -95,26 +126,32 @@ def _required(fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Fou
                 yield at(fault.get("with") or fault), f"{where}.with: {kind} needs the parameter {field!r}"
 
 
-def _value(kinds: Mapping[str, type[Params]], name: str, node: Node, where: str) -> Found:
-    """Check one value by itself, with every kind that has this parameter."""
+def _value(root: Node, kinds: Mapping[str, type[Params]], name: str, node: Node, where: str) -> Found:
+    """Check one value by itself, with every kind that has this parameter and all that the axes make of it."""
     said: set[str] = set()
     for params in kinds.values():
         if name in params.model_fields:
-            for message in _refused(params, {name: node.plain()}, name):
-                if message not in said:
-                    said.add(message)
-                    yield at(node), f"{where}: {message}"
+            for plain, axis in _by_axes(root, node.plain()):
+                for message in _refused(params, {name: plain}, name):
+                    if message not in said:
+                        said.add(message)
+                        yield at(node), f"{where}: {message}{axis}"
 
 
-def _together(fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Found:
+def _together(root: Node, fault: Node, kinds: Mapping[str, type[Params]], where: str) -> Found:
     """Check what only the parameters together show."""
     place = fault.get("with")
+    if place is None:
+        return
     plain = {name: node.plain() for name, node in entries(fault, "with")}
+    said: set[str] = set()
     for params in kinds.values():
         mine = {name: value for name, value in plain.items() if name in params.model_fields}
-        if place is not None:
-            for message in _refused(params, mine, None):
-                yield at(place), f"{where}.with: {message}"
+        for values, axis in _by_axes(root, mine):
+            for message in _refused(params, values, None):
+                if message not in said:
+                    said.add(message)
+                    yield at(place), f"{where}.with: {message}{axis}"
 
 
 def _refused(params: type[Params], values: Mapping[str, Any], field: str | None) -> list[str]:

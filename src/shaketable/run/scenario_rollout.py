@@ -13,7 +13,7 @@ from typing import Final
 from shaketable.model.faults import Gate
 from shaketable.model.units import parse_duration, parse_rate, parse_share, show_duration, show_rate, show_share
 from shaketable.run.scenario_shape import nearest
-from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read
+from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read, texts
 from shaketable.run.yaml_source import Node
 
 _PLACE: Final = "{stage}"
@@ -121,23 +121,15 @@ def _names(root: Node, rollout: Node) -> Found:
 
 def _places(rollout: Node) -> Found:
     """Find what was probably meant to be `{stage}`."""
-    for text in _texts(rollout.get("with")):
+    for text in texts(rollout.get("with")):
         for word in re.findall(r"\{([A-Za-z_-]+)\}", str(text.value)):
             if word != "stage" and nearest(word, ["stage"], likeness=0.7):
                 yield at(text), f"rollout.with: {'{' + word + '}'!r} stands for nothing; did you mean '{_PLACE}'?"
 
 
-def _texts(node: Node | None) -> list[Node]:
-    if node is None:
-        return []
-    if isinstance(node.value, str):
-        return [node]
-    return [text for child in (*node.elements(), *(n for _, n in node.items())) for text in _texts(child)]
-
-
 def _told_apart(rollout: Node) -> Found:
     """Check that no two stages do the same to the same."""
-    if any(_PLACE in str(text.value) for text in _texts(rollout.get("with"))):
+    if any(_PLACE in str(text.value) for text in texts(rollout.get("with"))):
         return
     seen: dict[str, str] = {}
     for stage in elements(rollout, "stages"):

@@ -46,6 +46,15 @@ def elements(root: Node, *path: str) -> Iterator[Node]:
     return node.elements() if node else iter(())
 
 
+def texts(node: Node | None) -> list[Node]:
+    """All texts below a node, in order; of a mapping its values."""
+    if node is None:
+        return []
+    if isinstance(node.value, str):
+        return [node]
+    return [text for child in (*node.elements(), *(n for _, n in node.items())) for text in texts(child)]
+
+
 def read(parse: Callable[[object], T], node: Node | None) -> T | None:
     """Read a value with its unit; None if it is absent or wrong, which is reported elsewhere."""
     if node is None or not isinstance(node.value, str):

@@ -10,6 +10,7 @@ from shaketable.faults import FaultKind, Params
 from shaketable.model.claims import (
     Alerted,
     Appears,
+    Bystanders,
     Ceiling,
     Claim,
     Expectation,
@@ -27,6 +28,7 @@ from shaketable.model.faults import Fault, Rollout, When
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import FROM_TEXT, show_duration, show_share
 from shaketable.ports import Places
+from shaketable.run.axis_text import filled
 from shaketable.run.phases import Course, Event, Timing
 
 Services = Mapping[str, Sequence[str]]
@@ -44,7 +46,7 @@ class Planned:
     when: When | None
     event: Event
     written: Mapping[str, Any]
-    """The parameters as the scenario writes them, for people."""
+    """The parameters as the scenario writes them, with the axes' values, for people."""
 
 
 def resolved(value: str, axis: Mapping[str, str]) -> str:
@@ -165,7 +167,9 @@ def plan_trial(
     planned = []
     for fault in all_faults(scenario):
         kind = catalogue[resolved(fault.kind, axis)]
-        known = {name: value for name, value in fault.parameters.items() if name in kind.params.model_fields}
+        known = {
+            name: filled(value, axis) for name, value in fault.parameters.items() if name in kind.params.model_fields
+        }
         wanted = resolved(fault.target.name, axis)
         if fault.target.host is not None:
             choices: Services = places.everything
@@ -222,6 +226,7 @@ def timing(scenario: Scenario, events: Sequence[Event], variant: str = "") -> Ti
         marker_within=scenario.steady.within,
         watch_after_heal=max(watch),
         course=_course(scenario, variant),
+        control=any(isinstance(expectation, Bystanders) for expectation in scenario.expectations),
     )
 
 
