@@ -156,3 +156,11 @@ def test_a_stop_waits_for_no_deadline() -> None:
     watched = replace(TIMING, watch_after_heal=30.0)
     s = Situation(15.0, 9.0, armed=9.8, injected={"crash": 10.0}, healed={"crash": 14.5}, stop=True)
     assert do(s, watched) == "finish"
+
+
+def test_a_control_window_lies_within_the_trial() -> None:
+    """A lane that is warm and long steady begins at once, unless a claim needs the hold time of this trial as control."""
+    warm = Situation(now=10.0, began=9.9, steady_since=2.0)
+    assert next_step(warm, TIMING).do == "arm"
+    assert next_step(warm, replace(TIMING, control=True)).do == "wait"
+    assert next_step(replace(warm, now=10.25), replace(TIMING, control=True)).do == "arm"

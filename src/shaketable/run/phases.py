@@ -66,6 +66,10 @@ class Timing:
     watch_after_heal: float = 0.0
     """How long after the last heal to go on, recovered or not: what is claimed of that time must have been seen."""
     course: Course | None = None
+    control: bool = False
+    """Whether the hold time must lie within the trial: it is the control window of a claim, and a lane that is still
+    warm from the trial before is steady from the first moment on.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +188,8 @@ def _after_the_last(s: Situation, t: Timing) -> Next:
 
 
 def _before_the_first(s: Situation, t: Timing) -> Next:
-    steady = s.steady_since is not None and s.now - s.steady_since >= t.hold
+    begun = s.began if t.control else float("-inf")
+    steady = s.steady_since is not None and s.now - max(s.steady_since, begun) >= t.hold
     if s.armed is None:
         if steady:
             return Next("arm")
