@@ -65,13 +65,28 @@ def functions(history: TrialHistory) -> tuple[Function, ...]:
     It is degraded in windows in which more than 5 % of its arrivals failed or their p95 is slow against the baseline.
     A window without arrivals continues the state before.
     """
-    found = []
-    for name, mine in sorted(by_name(history.requests).items()):
-        level = baseline(history, mine)
-        bad = partial(is_bad, failed=FAILED, slow=level.slow if level else None)
-        spells = degraded(history, mine, bad)
-        found.append(Function(name, len(mine), sum(not r.ok for r in mine), level, spells))
-    return tuple(found)
+    return tuple(_function(history, name, mine) for name, mine in sorted(by_name(history.requests).items()))
+
+
+def functions_for(history: TrialHistory, key: str) -> dict[str, tuple[Function, ...]]:
+    """The same for each cohort by itself, by its value of one key, as `functions` has them for all; without it, none.
+
+    Where arrivals are few, one that failed is a large share of a window: whoever made it could not use the function.
+    """
+    by_value: dict[str, list[Request]] = {}
+    for request in history.requests:
+        if (value := request.labels.get(key)) is not None:
+            by_value.setdefault(value, []).append(request)
+    return {
+        value: tuple(_function(history, name, mine) for name, mine in sorted(by_name(whose).items()))
+        for value, whose in sorted(by_value.items())
+    }
+
+
+def _function(history: TrialHistory, name: str, mine: Sequence[Request]) -> Function:
+    level = baseline(history, mine)
+    bad = partial(is_bad, failed=FAILED, slow=level.slow if level else None)
+    return Function(name, len(mine), sum(not r.ok for r in mine), level, degraded(history, mine, bad))
 
 
 def by_name(requests: Iterable[Request]) -> dict[str, list[Request]]:

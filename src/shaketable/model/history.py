@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 from shaketable.model.audit import AuditFinding
+
+WALL: Final = "wall"
+"""What `environment` calls the wall-clock time at which the trial began, by the harness's clock: ISO 8601 with its zone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +181,14 @@ class TrialHistory:
     def fault(self, name: str | None = None) -> FaultRecord | None:
         """The fault with this id, or the first one of the scenario; None if it was not injected."""
         return next((f for f in self.faults if name is None or f.id == name), None)
+
+    def wall(self, moment: float) -> datetime | None:
+        """The wall-clock time at a moment of the trial; None in records that do not say when it began."""
+        try:
+            began = datetime.fromisoformat(self.environment.get(WALL, ""))
+        except ValueError:
+            return None
+        return began + timedelta(seconds=moment - self.began)
 
     @property
     def targets(self) -> tuple[str, ...]:

@@ -7,13 +7,14 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 from shaketable.checks.rollout import first_trip
 from shaketable.checks.slices import slice_rows
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.errors import ShakeError
-from shaketable.model.history import TrialHistory, Tripped
+from shaketable.model.history import WALL, TrialHistory, Tripped
 from shaketable.ports import Places
 from shaketable.run.injection import Injection, Order, undo_quietly
 from shaketable.run.lane import Lane
@@ -61,6 +62,7 @@ class TrialRunner:
         self.broke = ""
         self.tripped: Tripped | None = None
         self._offset = 0.0
+        self._wall = datetime.now(UTC)
 
     def now(self) -> float:
         """The engine machine's clock, from ours and the measured offset."""
@@ -70,7 +72,7 @@ class TrialRunner:
         """The whole trial. Whatever goes wrong, a fault that was begun is undone and the history says why it broke."""
         agent_now, ours = self.lane.keeper.agent().now(), time.monotonic()
         self._offset = agent_now - ours if abs(agent_now - ours) > 0.01 else 0.0
-        began = self.now()
+        began, self._wall = self.now(), datetime.now(UTC)
         with self.lane.lock:
             self.lane.recorded.forget_before(began - 5.0)
         situation = Situation(now=began, began=began)
@@ -238,6 +240,7 @@ class TrialRunner:
             ended=s.now,
             heard=heard,
             broke=self.broke,
+            environment={WALL: self._wall.isoformat(timespec="milliseconds")},
             tripped=self.tripped,
             **rows,
         )
