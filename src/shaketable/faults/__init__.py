@@ -16,6 +16,7 @@ from shaketable.faults.network import NETWORK_FAULTS
 from shaketable.faults.process import PROCESS_FAULTS
 from shaketable.faults.release import RELEASE_FAULTS
 from shaketable.faults.resource import RESOURCE_FAULTS
+from shaketable.faults.shaping import SHAPING_FAULTS
 from shaketable.faults.signature import Probe, Signature
 from shaketable.ports import Target
 
@@ -25,6 +26,7 @@ OURS: Final[Mapping[str, FaultKind]] = {
         HOST_FAULTS,
         PROCESS_FAULTS,
         NETWORK_FAULTS,
+        SHAPING_FAULTS,
         CONNECTION_FAULTS,
         RESOURCE_FAULTS,
         DISK_FAULTS,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pydantic import Field
 
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError
-from shaketable.faults.network import rules, witness_peer
+from shaketable.faults.datagrams import rules, witness_peer
 from shaketable.faults.signature import Signature
 from shaketable.ports.targets import Target
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError
-from shaketable.faults.network import chain_name, witness_peer
+from shaketable.faults.datagrams import chain_name, witness_peer
 from shaketable.model.units import Duration, Share, show_duration
 from shaketable.ports.targets import Target
 

@@ -1,24 +1,27 @@
-"""Faults of a host's network beside `cut`: partition (one-way too), slow, jam, lossy, throttled.
+"""Parted from peers: `partition` by peer or service, one way or both, in halves, a ring or a bridge.
 
-All act in the target's own network namespace, which all its containers share, and are witnessed by datagrams between the
-network namespaces of the target and its peers, each direction by itself: nothing of the target's takes part in them.
+It acts in the target's own network namespace, which all its containers share. Each direction is witnessed by itself.
 """
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from hashlib import blake2b
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, Step, UnfitError
-from shaketable.model.units import Bandwidth, Duration, Share, show_bandwidth
-from shaketable.ports.targets import Member, Target
+from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, Seen, UnfitError
+from shaketable.faults.datagrams import (
+    Direction,
+    between,
+    losses,
+    row_of,
+    rules,
+    still_lost,
+    ways_of,
+)
+from shaketable.ports.targets import Target
 
-Direction = Literal["both", "in", "out"]
 Pattern = Literal["none", "halves", "ring", "bridge"]
 
 
@@ -34,67 +37,6 @@ class Partition(Params):
         default="none",
         description="among the targets: halves, a ring (neighbours only) or a bridge (one member reaches both halves)",
     )
-
-
-class Delay(Params):
-    """How late packets are."""
-
-    delay: Duration = Field(gt=0, le=60)
-    jitter: Duration = Field(
-        default=0.0, description="each packet's delay is drawn from delay - jitter .. delay + jitter"
-    )
-    direction: Direction = "out"
-
-
-class Held(Params):
-    """Which way packets are held."""
-
-    direction: Direction = "both"
-
-
-class Loss(Params):
-    """How many packets are lost."""
-
-    share: Share
-    direction: Direction = "both"
-
-    @field_validator("share")
-    @classmethod
-    def _some(cls, share: float) -> float:
-        if share < 0.05:
-            raise ValueError("less than 5 % could not be told from chance by its witness")
-        return share
-
-
-class Rate(Params):
-    """How much goes through."""
-
-    rate: Bandwidth = Field(ge=64e3, le=200e6, description="of the whole target, each way by itself")
-    direction: Direction = "out"
-
-
-def chain_name(target: Target, kind: str, params: Params) -> str:
-    """A chain's name: the same for the same fault on the same target, and short enough for the kernel."""
-    text = f"{target.name}/{kind}/{params.model_dump_json()}"
-    return f"ST-{blake2b(text.encode(), digest_size=5).hexdigest()}"
-
-
-def _through(member: Member) -> dict[str, list[str]]:
-    """Where packets of a nested host's containers pass: most of what it gets and sends is theirs."""
-    return {"forward": list(member.interfaces)} if member.nested else {}
-
-
-def rules(target: Target, kind: str, params: Params, **ways: list[str]) -> Plan:
-    """Give the plan for rules of ours in every network namespace of the target; `in` and `out` as in agent.changes.rules."""
-    chain = chain_name(target, kind, params)
-    members = [m.name for m in target.members]
-    every = [{**m.step, "members": members, "chain": chain, **_through(m)} for m in target.namespaces]
-    return Plan(tuple({"do": "rules", **s, **ways} for s in every), tuple({"do": "no-rules", **s} for s in every))
-
-
-def _ways(direction: Direction, rules: list[str], other: list[str] | None = None) -> dict[str, list[str]]:
-    ways = {"in": rules, "out": rules if other is None else other}
-    return ways if direction == "both" else {direction: ways[direction]}
 
 
 def _halves(names: list[str]) -> tuple[set[str], set[str]]:
@@ -139,7 +81,7 @@ def _partition(target: Target, params: Partition) -> Plan:
     ports = [""]
     if params.port is not None:
         ports = [f"-p tcp --dport {params.port} ", f"-p tcp --sport {params.port} "]
-    ways = _ways(
+    ways = ways_of(
         params.direction,
         [f"-s {ip} {port}-j DROP" for ip in ips for port in ports],
         [f"-d {ip} {port}-j DROP" for ip in ips for port in ports],
@@ -147,20 +89,8 @@ def _partition(target: Target, params: Partition) -> Plan:
     return rules(target, "partition", params, **ways)
 
 
-def _between(target: Target, peers: list[Target], **more: Any) -> Mapping[str, Look]:
-    mine = [peer for peer in peers if peer.ips]
-    pairs = [pair for peer in mine for pair in ([peer.name, target.name], [target.name, peer.name])]
-    ends = {t.name: t.end for t in (target, *mine)}
-    return {"datagrams": {"see": "datagrams", "ends": ends, "pairs": pairs, **more}}
-
-
-def _row(seen: Seen, a: str, b: str) -> Mapping[str, Any]:
-    row: Mapping[str, Any] = seen.now["datagrams"]["pairs"][f"{a}>{b}"]
-    return row
-
-
 def _partition_looks(target: Target, params: Partition) -> Mapping[str, Look]:
-    looks = dict(_between(target, list(target.peers), count=6, every=0.005, wait=0.1))
+    looks = dict(between(target, list(target.peers), count=6, every=0.005, wait=0.1))
     if params.port is not None:
         tries = [(a, b, params.port) for p in parted(target, params) for a, b in ((target, p), (p, target))]
         ends = {end.name: end.end for a, b, _ in tries for end in (a, b)}
@@ -195,209 +125,12 @@ def _partition_wrong(seen: Seen) -> list[str]:
             lost = peer.name in gone and seen.params.direction in (way, "both")
             # Among targets that are hit together, the other end's rules block this direction too.
             lost = lost or (peer.name in gone and peer.name in others and seen.params.pattern != "none")
-            received = _row(seen, a, b)["received"]
+            received = row_of(seen, a, b)["received"]
             if lost and received:
                 wrong.append(f"{received} datagrams came through from {a} to {b}")
             elif not lost and not received and peer.name not in others:
                 wrong.append(f"no datagram came through from {a} to {b}, which is not parted")
     return wrong
-
-
-def _still_lost(seen: Seen) -> list[str]:
-    """Pairs, after heal, between which anything is still lost."""
-    if "connects" in seen.now:
-        before, now = seen.before["connects"]["tries"], seen.now["connects"]["tries"]
-        if silent := [n for n, row in now.items() if row["outcome"] == "silent" != before[n]["outcome"]]:
-            return [f"{name} is still silent" for name in silent]
-    pairs = seen.now["datagrams"]["pairs"]
-    return [
-        f"{name}: {row['sent'] - row['received']} of {row['sent']} still lost"
-        for name, row in pairs.items()
-        if row["received"] < row["sent"]
-    ]
-
-
-def witness_peer(target: Target) -> list[Target]:
-    """Choose the peer from which the witness looks, outside the targets if there is one. Raises UnfitError."""
-    found = [peer for peer in target.peers if peer.ips and peer.name not in target.group][:1]
-    found = found or [peer for peer in target.peers if peer.ips][:1]
-    if not found:
-        raise UnfitError(f"{target.name} has no peer whose datagrams could witness this")
-    return found
-
-
-def _delay_plan(target: Target, params: Delay | Held, kind: str, delay: float | None, jitter: float) -> Plan:
-    witness_peer(target)
-    chain = chain_name(target, kind, params)
-    members = [m.name for m in target.members]
-    steps: list[Step] = []
-    undo: list[Step] = []
-    for member in target.namespaces:
-        for way in ("in", "out") if params.direction == "both" else (params.direction,):
-            # A queue for each way: both ends of one connection within a host would otherwise share one.
-            number = int(chain[3:7], 16) // 2 * 2 + (way == "out")
-            what = {**member.step, "members": members, "chain": f"{chain}{way[0]}", **_through(member)}
-            steps.append({"do": "run", "program": "delay", "queue": number, "delay": delay, "jitter": jitter, **what})
-            steps.append({"do": "rules", way: [f"-j NFQUEUE --queue-num {number} --queue-bypass"], **what})
-            undo.append({"do": "no-rules", **what})
-    return Plan(tuple(steps), tuple(undo), notes=(f"{'delayed' if delay else 'held'} by an NFQUEUE",))
-
-
-def _slow(target: Target, params: Delay) -> Plan:
-    if "netem" in target.able:
-        witness_peer(target)
-        plan = _shaped(target, params.direction, delay=params.delay, jitter=params.jitter)
-        return replace(plan, notes=("delayed by netem",))
-    return _delay_plan(target, params, "slow", params.delay, params.jitter)
-
-
-def _jam(target: Target, params: Held) -> Plan:
-    return _delay_plan(target, params, "jam", None, 0.0)
-
-
-def _sample(count: int, wait: Callable[[Any], float]) -> Callable[[Target, Any], Mapping[str, Look]]:
-    def looks(target: Target, params: Any) -> Mapping[str, Look]:
-        return _between(target, witness_peer(target), count=count, every=0.005, wait=wait(params))
-
-    return looks
-
-
-def _medians(seen: Seen) -> list[tuple[str, float | None, bool]]:
-    """For each way: its name, the median delay in seconds (None: nothing came through), whether it is to be hit."""
-    (peer,) = witness_peer(seen.target)
-    ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
-    found = []
-    for way, (a, b) in ways.items():
-        delays = _row(seen, a, b)["delays"]
-        found.append((way, statistics.median(delays) if delays else None, seen.params.direction in (way, "both")))
-    return found
-
-
-def _slow_wrong(seen: Seen) -> list[str]:
-    slack = max(0.01, 0.25 * seen.params.delay) + seen.params.jitter
-    wrong = []
-    for way, median, hit in _medians(seen):
-        wanted = seen.params.delay if hit else 0.0
-        if median is None or not wanted - 0.001 - seen.params.jitter <= median <= wanted + slack:
-            shown = "nothing came through" if median is None else f"{median * 1e3:.1f} ms"
-            wrong.append(f"the delay of what goes {way} is {shown}, not {wanted * 1e3:.0f} ms")
-    return wrong
-
-
-def _delays(seen: Seen) -> str:
-    return (
-        ", ".join(f"{way} {median * 1e3:.1f} ms" for way, median, _ in _medians(seen) if median is not None)
-        or "silence"
-    )
-
-
-def _slow_left(seen: Seen) -> list[str]:
-    late = [
-        f"{way} still takes {m * 1e3:.1f} ms" for way, m, hit in _medians(seen) if hit and m and m >= seen.params.delay
-    ]
-    return _still_lost(seen) + late
-
-
-def _jam_wrong(seen: Seen) -> list[str]:
-    return [f"what goes {way} came through" for way, median, hit in _medians(seen) if hit and median is not None]
-
-
-def _lossy(target: Target, params: Loss) -> Plan:
-    witness_peer(target)
-    rule = [f"-m statistic --mode random --probability {params.share:.6f} -j DROP"]
-    return rules(target, "lossy", params, **_ways(params.direction, rule))
-
-
-_LOSS_SAMPLE = 400
-
-
-def _lossy_wrong(seen: Seen) -> list[str]:
-    """Within five standard deviations of the share that was asked for: one look in two million is wrong by chance."""
-    (peer,) = witness_peer(seen.target)
-    ways = {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}
-    wrong = []
-    for way, (a, b) in ways.items():
-        row = _row(seen, a, b)
-        share = seen.params.share if seen.params.direction in (way, "both") else 0.0
-        lost, spread = 1 - row["received"] / row["sent"], 5 * (share * (1 - share) / row["sent"]) ** 0.5
-        if abs(lost - share) > spread + 0.005:
-            wrong.append(f"{lost:.1%} of what goes {way} was lost, not {share:.1%}")
-    return wrong
-
-
-def _losses(seen: Seen) -> str:
-    pairs = seen.now["datagrams"]["pairs"]
-    return ", ".join(f"{name} {row['sent'] - row['received']} of {row['sent']} lost" for name, row in pairs.items())
-
-
-def _throttled(target: Target, params: Rate) -> Plan:
-    witness_peer(target)
-    return _shaped(target, params.direction, rate=params.rate)
-
-
-def _shaped(target: Target, direction: Direction, **what: float) -> Plan:
-    """A queueing discipline on the target's own interfaces for what goes out, on its links for what comes in."""
-    members = [m.name for m in target.members]
-    out = target.namespaces if direction in ("out", "both") else ()
-    steps: list[Step] = [
-        # A nested host has bridges beside them, and what passes there is between its own containers.
-        {"links": [], "members": members, **what, **m.step, **({"interfaces": list(m.interfaces)} if m.nested else {})}
-        for m in out
-    ]
-    if direction in ("in", "both"):
-        links = [[link.name, link.index, *((link.netns, link.via) if link.netns else ())] for link in target.links]
-        steps.append({"links": links, "members": members, **what, **target.start_order[0].step})
-    return Plan(tuple({"do": "shape", **s} for s in steps), tuple({"do": "no-shape", **s} for s in steps))
-
-
-_VOLLEY = 64
-_VOLLEY_SIZE = 1200
-_WIRE = _VOLLEY_SIZE + 42
-"""Bytes of such a datagram with its UDP, IP and Ethernet headers."""
-
-
-def _volley(target: Target, params: Rate) -> Mapping[str, Look]:
-    """As much at once as no socket loses: a narrow line takes its time over it, or lets go of most."""
-    wait = min(3.0, 0.3 + _VOLLEY * _WIRE * 8 / params.rate)
-    return _between(target, witness_peer(target), count=_VOLLEY, every=0.0, wait=wait, size=_VOLLEY_SIZE)
-
-
-def _rates(seen: Seen) -> list[tuple[str, float, bool]]:
-    """For each way: its name, bits per second (0: hardly anything came through), whether it is to be hit."""
-    (peer,) = witness_peer(seen.target)
-    found = []
-    for way, (a, b) in {"in": (peer.name, seen.target.name), "out": (seen.target.name, peer.name)}.items():
-        row = _row(seen, a, b)
-        # What the bucket held came through at once.
-        queued = row["received"] - 1 - max(3200, seen.params.rate / 8000) / _WIRE
-        span = row.get("last", 0.0) - row.get("first", 0.0)
-        rate = queued * _WIRE * 8 / span if queued > 2 and span > 0 else 0.0
-        found.append((way, rate, seen.params.direction in (way, "both")))
-    return found
-
-
-def _throttled_wrong(seen: Seen) -> list[str]:
-    """Within a quarter of the rate asked for; a direction that is not throttled carries twice as much at least."""
-    wrong = []
-    for way, rate, hit in _rates(seen):
-        asked = seen.params.rate
-        if hit and not 0.75 * asked <= rate <= 1.25 * asked:
-            wrong.append(f"{show_bandwidth(rate)} went {way}, not {show_bandwidth(asked)}")
-        elif not hit and rate < 2 * asked:
-            wrong.append(f"only {show_bandwidth(rate)} went {way}, which is not throttled")
-    return wrong
-
-
-def _shown_rates(seen: Seen) -> str:
-    return ", ".join(f"{way} {show_bandwidth(rate)}" for way, rate, _ in _rates(seen))
-
-
-def _throttled_left(seen: Seen) -> list[str]:
-    return [
-        f"what goes {way} is still held to {show_bandwidth(rate)}"
-        for way, rate, hit in _rates(seen)
-        if hit and rate < 1.5 * seen.params.rate
-    ]
 
 
 NETWORK_FAULTS: tuple[FaultKind, ...] = (
@@ -410,85 +143,13 @@ NETWORK_FAULTS: tuple[FaultKind, ...] = (
             "datagrams of exactly the parted directions are all lost",
             _partition_looks,
             _partition_wrong,
-            _losses,
-            _still_lost,
+            losses,
+            still_lost,
         ),
         params=Partition,
         needs=("iptables",),
         whole_host=True,
         example={"peers": ["peer-1"], "direction": "in"},
-        speaks_of_peers=True,
-    ),
-    FaultKind(
-        "slow",
-        "network",
-        "everything takes longer, handshakes too",
-        _slow,
-        Proof(
-            "datagrams to or from a peer take the delay longer, in the slowed directions only",
-            _sample(20, lambda params: params.delay + params.jitter + 0.1),
-            _slow_wrong,
-            _delays,
-            _slow_left,
-        ),
-        params=Delay,
-        needs=("delay",),
-        whole_host=True,
-        example={"delay": "50 ms"},
-        speaks_of_peers=True,
-    ),
-    FaultKind(
-        "jam",
-        "network",
-        "silence; what was sent meanwhile arrives late, after heal",
-        _jam,
-        Proof(
-            "no datagram comes through in the jammed directions",
-            _sample(5, lambda _: 0.1),
-            _jam_wrong,
-            _delays,
-            _still_lost,
-        ),
-        params=Held,
-        needs=("iptables", "nfqueue"),
-        whole_host=True,
-        example={"direction": "both"},
-        speaks_of_peers=True,
-    ),
-    FaultKind(
-        "lossy",
-        "network",
-        "a share of the packets is lost; connections stall and recover",
-        _lossy,
-        Proof(
-            "the share of datagrams lost, in the lossy directions only, is the one asked for",
-            _sample(_LOSS_SAMPLE, lambda _: 0.1),
-            _lossy_wrong,
-            _losses,
-            _still_lost,
-        ),
-        params=Loss,
-        needs=("iptables", "statistic"),
-        whole_host=True,
-        example={"share": "30 %"},
-        speaks_of_peers=True,
-    ),
-    FaultKind(
-        "throttled",
-        "network",
-        "large answers take long; what does not fit in the line's queue is lost",
-        _throttled,
-        Proof(
-            "a volley of datagrams comes through at the rate asked for, in the throttled directions only",
-            _volley,
-            _throttled_wrong,
-            _shown_rates,
-            _throttled_left,
-        ),
-        params=Rate,
-        needs=("tbf",),
-        whole_host=True,
-        example={"rate": "2 Mbit/s"},
         speaks_of_peers=True,
     ),
 )
