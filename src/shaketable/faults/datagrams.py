@@ -58,7 +58,7 @@ def between(target: Target, peers: list[Target], **more: Any) -> Mapping[str, Lo
 
 
 def row_of(seen: Seen, a: str, b: str) -> Mapping[str, Any]:
-    """How many datagrams from `a` to `b` were sent and received, and when."""
+    """What became of the datagrams from `a` to `b`."""
     row: Mapping[str, Any] = seen.now["datagrams"]["pairs"][f"{a}>{b}"]
     return row
 
