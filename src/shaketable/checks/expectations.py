@@ -11,6 +11,7 @@ from shaketable.checks.audit import audited
 from shaketable.checks.blocked import not_blocked
 from shaketable.checks.bystanders import bystanders
 from shaketable.checks.cohorts import cohorts_alike
+from shaketable.checks.delivery import exactly_once
 from shaketable.checks.findings import finding
 from shaketable.checks.functions_recover import functions_recover
 from shaketable.checks.gauges import ceiling, growth, returns, warns_early
@@ -34,6 +35,7 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "appears": appears,
     "recovers": recovers,
     "writes-kept": writes_kept,
+    "exactly-once": exactly_once,
     "runs-again": runs_again,
     "functions-recover": functions_recover,
     "cohorts-alike": cohorts_alike,

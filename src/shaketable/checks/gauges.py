@@ -4,65 +4,26 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from shaketable.checks.findings import finding, names
 from shaketable.checks.functions import Function, by_name, functions
 from shaketable.checks.periods import Period, control, period
 from shaketable.checks.readings import Gauge, Reading, gauges, stretches
+from shaketable.checks.told import Told, judged, nobody
 from shaketable.model.claims import Ceiling, Growth, Returns, WarnsEarly
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.result import Evidence, Finding
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
 
-_NONE = "nobody ever said what {} is"
-
-
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What one holder's gauge came to."""
-
-    gauge: Gauge
-    value: float
-    """How high, or for how long; what makes one holder worse than another."""
-    words: str
-    wrong: bool = False
-    unseen: str = ""
-    """Why nobody can tell; empty if one can, or if it is wrong whatever was not seen."""
-    spans: tuple[tuple[float, float, str], ...] = ()
-    """(start, end, text), absolute seconds: what it rests on."""
-
-
-def _judged(e: _Claim, told: Sequence[_Told], fault: FaultRecord, limit: float, unit: str) -> Finding:
-    """Of all holders: one that is wrong fails, one that cannot tell leaves it unknown, else the worst is named."""
-    evidence = [
-        Evidence(where=t.gauge.holder, start=start - fault.injected, end=end - fault.injected, text=text)
-        for t in told
-        for start, end, text in t.spans[:50]
-    ]
-    if not told:
-        return finding(e, "unknown", _NONE.format(e.gauge), None, limit, unit=unit)
-    order = sorted(told, key=lambda t: t.value, reverse=True)
-    if wrong := [t for t in order if t.wrong]:
-        others = f"; so it is in {names([t.gauge.holder for t in wrong[1:]])}" if wrong[1:] else ""
-        because = f"{wrong[0].words}{others}"
-        return finding(e, "fail", because, wrong[0].value, limit, unit=unit, evidence=evidence)
-    if unseen := [t.unseen for t in told if t.unseen]:
-        return finding(e, "unknown", unseen[0], None, limit, unit=unit, evidence=evidence)
-    return finding(e, "pass", order[0].words, order[0].value, limit, unit=unit, evidence=evidence)
-
-
-_Claim = Ceiling | Growth | Returns
-
 
 def ceiling(e: Ceiling, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """From the fault until the trial's end never above its number for longer than it may be."""
     told = [_highest(e, gauge, fault, history.ended) for gauge in gauges(history, scenario, e.gauge)]
-    return _judged(e, told, fault, e.longest or e.at_most, "s" if e.longest else e.gauge)
+    return judged(e, told, fault, e.longest or e.at_most, "s" if e.longest else e.gauge)
 
 
-def _highest(e: Ceiling, gauge: Gauge, fault: FaultRecord, end: float) -> _Told:
+def _highest(e: Ceiling, gauge: Gauge, fault: FaultRecord, end: float) -> Told:
     seen = tuple(gauge.within(fault.injected, end))
     above = sorted(stretches(seen, e.at_most), key=lambda s: s[1] - s[0], reverse=True)
     peak = max((r.value for r in seen if r.value is not None), default=-math.inf)
@@ -76,7 +37,7 @@ def _highest(e: Ceiling, gauge: Gauge, fault: FaultRecord, end: float) -> _Told:
             f"{gauge} was above {e.at_most:g} for {show(stop - start)}{limit}, {_from(start, fault)}, up to {high:g}"
         )
         more = f", and {len(above) - 1} more times" if above[1:] else ""
-        return _Told(gauge, value, f"{words}{more}", wrong=True, spans=spans)
+        return Told(gauge, value, f"{words}{more}", wrong=True, spans=spans)
     unread = [b - a for a, b, _ in stretches(seen, e.at_most, unread=True)]
     dark = max((r.end - r.start for r in seen if r.value is None), default=0.0)
     unseen = ""
@@ -87,7 +48,7 @@ def _highest(e: Ceiling, gauge: Gauge, fault: FaultRecord, end: float) -> _Told:
     words = f"{gauge} was at most {peak:g} (limit {e.at_most:g})"
     if longest:
         words = f"{gauge} was above {e.at_most:g} for {show(longest)} at a time (limit {show(e.longest)})"
-    return _Told(gauge, value, words, unseen=unseen, spans=spans)
+    return Told(gauge, value, words, unseen=unseen, spans=spans)
 
 
 def _from(moment: float, fault: FaultRecord) -> str:
@@ -97,15 +58,15 @@ def _from(moment: float, fault: FaultRecord) -> str:
 def growth(e: Growth, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """What counts up is not much higher at the trial's end. When it falls, it was begun anew at 0, and counts on."""
     told = [_grown(e, gauge, fault, history.ended) for gauge in gauges(history, scenario, e.gauge)]
-    return _judged(e, told, fault, e.at_most, e.gauge)
+    return judged(e, told, fault, e.at_most, e.gauge)
 
 
-def _grown(e: Growth, gauge: Gauge, fault: FaultRecord, end: float) -> _Told:
+def _grown(e: Growth, gauge: Gauge, fault: FaultRecord, end: float) -> Told:
     sent = min(fault.sent, fault.injected)
     known = [r for r in gauge.within(-math.inf, end) if r.value is not None]
     before = [r for r in known if r.start <= sent]
     if not before:
-        return _Told(gauge, 0.0, "", unseen=f"nobody said what {gauge} was before the {fault.kind}")
+        return Told(gauge, 0.0, "", unseen=f"nobody said what {gauge} was before the {fault.kind}")
     total, last = 0.0, _number(before[-1])
     rises: list[tuple[float, float, str]] = []
     for reading in known[len(before) :]:
@@ -117,13 +78,13 @@ def _grown(e: Growth, gauge: Gauge, fault: FaultRecord, end: float) -> _Told:
     first = f"; the first rise {show(rises[0][0] - fault.injected)} after it" if rises else ""
     words = f"{gauge} rose by {total:g} after the {fault.kind} was sent (at most {e.at_most:g}){first}"
     if total > e.at_most + 1e-9:
-        return _Told(gauge, total, words, wrong=True, spans=tuple(rises))
+        return Told(gauge, total, words, wrong=True, spans=tuple(rises))
     unseen = ""
     if before[-1].end < sent:
         unseen = f"{gauge} could not be read when the {fault.kind} was sent"
     elif (final := known[-1]).end < end:
         unseen = f"{gauge} could not be read in the last {show(end - final.end)} of the trial"
-    return _Told(gauge, total, words, unseen=unseen, spans=tuple(rises))
+    return Told(gauge, total, words, unseen=unseen, spans=tuple(rises))
 
 
 def _number(reading: Reading) -> float:
@@ -137,13 +98,13 @@ def returns(e: Returns, history: TrialHistory, fault: FaultRecord, scenario: Sce
         return finding(e, "unknown", f"the {fault.kind} was never healed", None, e.within)
     before = control(history, scenario)
     told = [_back(e, gauge, time, before) for gauge in gauges(history, scenario, e.gauge)]
-    return _judged(e, told, fault, e.within, "s")
+    return judged(e, told, fault, e.within, "s")
 
 
-def _back(e: Returns, gauge: Gauge, time: Period, before: tuple[float, float]) -> _Told:
+def _back(e: Returns, gauge: Gauge, time: Period, before: tuple[float, float]) -> Told:
     rest = max((r.value for r in gauge.within(*before) if r.value is not None), default=None)
     if rest is None:
-        return _Told(gauge, 0.0, "", unseen=f"nobody said what {gauge} was before the first fault")
+        return Told(gauge, 0.0, "", unseen=f"nobody said what {gauge} was before the first fault")
     most, deadline = rest + e.margin + 1e-9, time.start + e.within
     seen = tuple(gauge.within(time.start, time.end))
     above = tuple(stretches(seen, most))
@@ -159,7 +120,7 @@ def _back(e: Returns, gauge: Gauge, time: Period, before: tuple[float, float]) -
         when = f"{show(value)} after {time.since}"
         ended = f" when {time.until}" if stop >= time.end - 1e-9 else f", from {show(time.after(start))} on"
         words = f"{gauge} was {state} {when}{ended} {allowed}; limit {show(e.within)}"
-        return _Told(gauge, value, words, wrong=True, spans=spans)
+        return Told(gauge, value, words, wrong=True, spans=spans)
     unseen = ""
     dark = max((r.end - max(r.start, deadline) for r in seen if r.value is None), default=0.0)
     if time.end < deadline - 1e-9:
@@ -171,14 +132,14 @@ def _back(e: Returns, gauge: Gauge, time: Period, before: tuple[float, float]) -
     words = f"{gauge} was back {show(value)} after {time.since} {allowed}"
     if not above:
         words = f"{gauge} was never higher after {time.since} {allowed}"
-    return _Told(gauge, value, words, unseen=unseen, spans=spans)
+    return Told(gauge, value, words, unseen=unseen, spans=spans)
 
 
 def warns_early(e: WarnsEarly, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
     """The first time above the number is early enough before the first function is degraded, and none is before the fault."""
     held = gauges(history, scenario, e.gauge)
     if not held:
-        return finding(e, "unknown", _NONE.format(e.gauge), None, e.lead)
+        return finding(e, "unknown", nobody(e.gauge), None, e.lead)
     start, sent = control(history, scenario)
     if false := _first(held, e, start, sent):
         when = f"{show(max(0.0, sent - false[0]))} before the first fault, when nothing was wrong"

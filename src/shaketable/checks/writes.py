@@ -6,7 +6,7 @@ from collections import Counter
 
 from shaketable.checks.findings import finding
 from shaketable.model.claims import WritesKept
-from shaketable.model.history import FaultRecord, Look, TrialHistory
+from shaketable.model.history import FaultRecord, Look, Request, TrialHistory
 from shaketable.model.result import Finding
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
@@ -15,13 +15,10 @@ from shaketable.model.units import show_duration as show
 def writes_kept(e: WritesKept, history: TrialHistory, fault: FaultRecord, _: Scenario) -> Finding:
     """Writes acknowledged before heal are listed afterwards by every holder of the list, each once.
 
-    Only writes made for the list count: those that a holder ever listed, or that nobody lists and whose request has the
-    name of one that was listed. A write that was not acknowledged may be there or not.
+    A write that was not acknowledged may be there or not.
     """
     last = _last_looks(history, e.list)
-    listed = {x for look in history.looks if look.list == e.list for x in look.entries or ()}
-    names = {r.name for r in history.requests if r.wrote in listed}
-    acknowledged = [r for r in history.requests if r.ok and r.wrote and r.name in names and r.ended < fault.heal_began]
+    acknowledged = [r for r in acknowledged_writes(history, e.list) if r.ended < fault.heal_began]
     if not acknowledged:
         return finding(e, "unknown", f"no write to {e.list} was acknowledged before heal", unit="writes")
     for holder, look in last.items():
@@ -50,6 +47,17 @@ def writes_kept(e: WritesKept, history: TrialHistory, fault: FaultRecord, _: Sce
         because = f"all {len(acknowledged)} acknowledged writes are there, each once"
     wrong = doubled or len(lost) > e.lost_at_most
     return finding(e, "fail" if wrong else "pass", because, float(count), float(e.lost_at_most), unit="writes")
+
+
+def acknowledged_writes(history: TrialHistory, name: str) -> list[Request]:
+    """Every acknowledged write that was made for a list, in the order of the requests.
+
+    Those are the writes that a holder ever listed, and those that nobody lists and whose request has the name of one
+    that was listed: another kind of request stores its writes somewhere else.
+    """
+    listed = {entry for look in history.looks if look.list == name for entry in look.entries or ()}
+    names = {r.name for r in history.requests if r.wrote in listed}
+    return [r for r in history.requests if r.ok and r.wrote and r.name in names]
 
 
 def _last_looks(history: TrialHistory, name: str) -> dict[str, Look | None]:
