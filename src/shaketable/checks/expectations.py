@@ -15,6 +15,7 @@ from shaketable.checks.delivery import exactly_once
 from shaketable.checks.findings import finding
 from shaketable.checks.functions_recover import functions_recover
 from shaketable.checks.gauges import ceiling, growth, returns, warns_early
+from shaketable.checks.leak import no_leak
 from shaketable.checks.leaving import leaves, stays
 from shaketable.checks.recovery import recovers
 from shaketable.checks.rollout import never_reached, rollout_stops, soak_catches
@@ -44,6 +45,7 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "ceiling": ceiling,
     "growth": growth,
     "returns": returns,
+    "no-leak": no_leak,
     "warns-early": warns_early,
     "slo": slo,
     "bystanders": bystanders,

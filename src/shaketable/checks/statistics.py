@@ -1,4 +1,4 @@
-"""Exact statistics over trials: the Clopper-Pearson interval, and what a number of clean trials excludes."""
+"""Exact statistics: the Clopper-Pearson interval over trials, what a number of clean trials excludes, Student's t."""
 
 from __future__ import annotations
 
@@ -82,3 +82,43 @@ def quantile(values: list[float], q: float) -> float:
     if not values:
         raise ValueError("no values")
     return sorted(values)[max(0, math.ceil(q * len(values) - 1e-9) - 1)]
+
+
+def _beta_share(a: float, b: float, x: float) -> float:
+    """The regularized incomplete beta function, x below (a + 1) / (a + b + 2): its continued fraction by Lentz's rule.
+
+    Abramowitz & Stegun, Handbook of Mathematical Functions, 26.5.8.
+    """
+    upper, lower = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    total = lower
+    for m in range(1, 1000):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            lower, upper = 1 / (1 + term * lower), 1 + term / upper
+            total *= lower * upper
+        if abs(lower * upper - 1) < 1e-15:
+            break
+    front = math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log1p(-x)
+    return math.exp(front) * total / a
+
+
+def _beyond(t: float, freedom: float) -> float:
+    """P(|T| > t) for Student's T (Abramowitz & Stegun, 26.7.1 and 26.5.2)."""
+    a, b, x, rest = freedom / 2, 0.5, freedom / (freedom + t * t), t * t / (freedom + t * t)
+    return _beta_share(a, b, x) if x < (a + 1) / (a + b + 2) else 1 - _beta_share(b, a, rest)
+
+
+@lru_cache(maxsize=4096)
+def student(freedom: float, confidence: float = 0.95) -> float:
+    """The t that Student's T with so many degrees of freedom, also broken ones, stays within with this chance.
+
+    It is infinite if it were more than 1e150. Raises ValueError unless `freedom` is more than 0.
+    """
+    if freedom <= 0:
+        raise ValueError(f"{freedom} degrees of freedom")
+    low, high = -20.0, 150 * math.log(10)  # of the logarithm, for with little freedom t is huge
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if _beyond(math.exp(middle), freedom) > 1 - confidence else (low, middle)
+    return math.inf if high >= 150 * math.log(10) - 1e-9 else math.exp(high)

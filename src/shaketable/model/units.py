@@ -115,6 +115,14 @@ def show_duration(seconds: float) -> str:
     return f"{_three_digits(seconds * 1e3)} ms" if size >= 0.9995e-3 else f"{_three_digits(seconds * 1e6)} us"
 
 
+def show_span(seconds: float) -> str:
+    """`16 h`: a time as `show_duration` does, but one of two minutes or more in minutes, hours or days."""
+    for unit, factor in (("d", 86400), ("h", 3600), ("min", 60)):
+        if abs(seconds) >= 2 * factor and math.isfinite(seconds):
+            return f"{_three_digits(seconds / factor)} {unit}"
+    return show_duration(seconds)
+
+
 def show_share(share: float) -> str:
     """`45 %` or `99.9 %`: three significant digits, but never rounded up to 100 % or down to 0 %."""
     text = _three_digits(share * 100)
