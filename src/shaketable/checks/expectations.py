@@ -17,10 +17,13 @@ from shaketable.checks.functions_recover import functions_recover
 from shaketable.checks.gauges import ceiling, growth, returns, warns_early
 from shaketable.checks.leak import no_leak
 from shaketable.checks.leaving import leaves, stays
+from shaketable.checks.limits_hold import limits_hold
 from shaketable.checks.recovery import recovers
 from shaketable.checks.rollout import never_reached, rollout_stops, soak_catches
+from shaketable.checks.runaway import runaway_ends
 from shaketable.checks.running import runs_again
 from shaketable.checks.slo import slo
+from shaketable.checks.spared import spared
 from shaketable.checks.writes import writes_kept
 from shaketable.model.claims import Audit, Claim, Expectation
 from shaketable.model.history import TrialHistory
@@ -50,6 +53,9 @@ CHECKS: Final[Mapping[str, Callable[..., Finding]]] = {
     "slo": slo,
     "bystanders": bystanders,
     "not-blocked": not_blocked,
+    "runaway-ends": runaway_ends,
+    "spared": spared,
+    "limits-hold": limits_hold,
     "rollout-stops": rollout_stops,
     "soak-catches": soak_catches,
 }
