@@ -167,7 +167,9 @@ def test_a_database_is_asked_where_it_runs() -> None:
     )
     inner = look_of("db", holder.model_copy(update={"instance": "host-3/db"}), WHERE)
     assert (inner["cgroup"], inner["container"]) == ("docker/h", "c" * 64)
-    with pytest.raises(AgentError, match="nowhere cannot be looked at: it does not run; what does: host-3/db, pg"):
+    with pytest.raises(
+        AgentError, match="nowhere cannot be looked at: it does not run; what does: host-3, host-3/db, pg"
+    ):
         look_of("db", holder.model_copy(update={"instance": "nowhere"}), WHERE)
 
 
@@ -187,9 +189,11 @@ def test_what_cannot_be_read_for_long_is_told_once() -> None:
     assert told == ["l of db (pg) could not be read: no such column"]
 
 
-def row(life: float = 1.0, cpu: float = 0.0, throttled: float = 0.0, cpus: float = 0.5) -> dict[str, float]:
+def row(life: float = 1.0, cpu: float = 0.0, throttled: float = 0.0, **others: Any) -> dict[str, Any]:
     """What the kernel counted of an instance."""
-    return {"life": life, "cpu": cpu, "throttled": throttled, "cpus": cpus, "memory": 0.25, "processes": 0.5}
+    most = {"cpu": 0.5, "memory": 400, "processes": 10}
+    counted = {"life": life, "cpu": cpu, "throttled": throttled, "holder": "h", "most": most, "bytes": 100, "tasks": 5}
+    return {**counted, "kills": {}, "refused": {}, **others}
 
 
 def test_rates_are_over_the_last_second() -> None:
@@ -200,6 +204,10 @@ def test_rates_are_over_the_last_second() -> None:
         "throttled pg": None,
         "memory pg": ("0.25",),
         "processes pg": ("0.5",),
+        "files pg": None,
+        "disk pg": None,
+        "oom-kills pg": ("0",),
+        "failed-forks pg": ("0",),
     }
     assert rates.gauges(10.5, {"pg": row(cpu=0.25, throttled=0.1)})["cpu pg"] == ("1",)
     assert rates.gauges(11.0, {"pg": row(cpu=0.25, throttled=0.1)})["throttled pg"] == ("0.1",)
@@ -211,7 +219,8 @@ def test_another_life_is_counted_anew() -> None:
     """Counters begin at nothing again, and while nothing runs nothing is known."""
     rates = Rates()
     rates.gauges(10.0, {"pg": row(cpu=9.0)})
-    assert set(rates.gauges(10.1, {"pg": None}).values()) == {None}
+    seen = rates.gauges(10.1, {"pg": None})
+    assert {what for what, entries in seen.items() if entries} == {"oom-kills pg", "failed-forks pg"}
     assert rates.gauges(10.2, {"pg": row(life=2.0)})["cpu pg"] is None
     assert rates.gauges(10.4, {"pg": row(life=3.0, cpu=0.1)})["cpu pg"] is None
     assert rates.gauges(10.6, {"pg": row(life=3.0, cpu=0.15)})["cpu pg"] == ("0.5",)

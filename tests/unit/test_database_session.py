@@ -1,4 +1,4 @@
-"""A session with a database that is kept: late answers, servers that go, and what the kernel counts in either hierarchy."""
+"""A session with a database that is kept: late answers, servers that go."""
 
 from __future__ import annotations
 
@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from shaketable.agent import kernel
-from shaketable.agent.changes import clients, limits
+from shaketable.agent.changes import clients
 from shaketable.agent.kernel import KernelError
-from shaketable.agent.looks import databases, gauges
+from shaketable.agent.looks import databases
 
 CLIENT = """
 import pathlib, re, sys, time
@@ -115,59 +114,3 @@ def test_the_first_process_is_the_oldest_that_lives(tmp_path: Path, monkeypatch:
         child.kill()
     with pytest.raises(KernelError, match="nothing runs in it"):
         databases.first_process("gone")
-
-
-def written(folder: Path, **files: str) -> Path:
-    """A cgroup with these files, whose names have a dot where the keys have two lines."""
-    folder.mkdir()
-    for name, text in files.items():
-        (folder / name.replace("__", ".")).write_text(text)
-    return folder
-
-
-def test_counters_are_read_alike_in_both_hierarchies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nanoseconds and several folders in the first, microseconds and one in the second; rows come out the same."""
-    v1: dict[str, Path] = {
-        "cpu": written(
-            tmp_path / "cpu",
-            cpu__cfs_quota_us="50000\n",
-            cpu__cfs_period_us="100000\n",
-            cpu__stat="nr_periods 9\nnr_throttled 4\nthrottled_time 1500000000\n",
-        ),
-        "cpuacct": written(tmp_path / "cpuacct", cpuacct__usage="2500000000\n"),
-        "memory": written(
-            tmp_path / "memory",
-            memory__limit_in_bytes="4096000\n",
-            memory__stat="total_rss 1000000\ntotal_shmem 24000\n",
-        ),
-        "pids": written(tmp_path / "pids", pids__max="64\n", pids__current="16\n"),
-    }
-    v2 = {
-        "unified": written(
-            tmp_path / "unified",
-            cpu__max="50000 100000\n",
-            cpu__stat="usage_usec 2500000\nuser_usec 1\nsystem_usec 1\nnr_throttled 4\nthrottled_usec 1500000\n",
-            memory__max="4096000\n",
-            memory__stat="anon 1000000\nshmem 24000\n",
-            pids__max="64\n",
-            pids__current="16\n",
-        )
-    }
-    monkeypatch.setattr(gauges, "first_process", lambda *_: (7, 11, "c"))
-    for folders in (v1, v2):
-        monkeypatch.setattr(limits, "folders", lambda *_, found=folders: found)
-        seen: dict[str, Any] = gauges.see({"instances": {"db": {"cgroup": "c"}}})
-        assert seen["counters"]["db"] == {
-            "life": 11,
-            "cpu": 2.5,
-            "throttled": 1.5,
-            "cpus": 0.5,
-            "memory": 0.25,
-            "processes": 0.25,
-        }
-
-
-def test_what_does_not_run_counts_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is there without a row, so that nobody takes it for idle."""
-    monkeypatch.setattr(kernel, "CGROUPS", tmp_path)
-    assert gauges.see({"instances": {"db": {"cgroup": "gone"}}}) == {"counters": {"db": None}}

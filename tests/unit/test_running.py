@@ -70,6 +70,7 @@ class Told:
             holders or {"m": holder(running="names")},
             WHERE,
             self.witness,  # type: ignore[arg-type]
+            configured={},
             on_look=self._look,
             on_beat=self._beat,
         )
@@ -195,7 +196,8 @@ def test_a_witness_that_is_gone_is_missed_at_once() -> None:
     witness = SimpleNamespace(
         lost=False, leave=lambda: None, look=lambda _: {"x": reading(0)} if go_on.wait(10) else {}
     )
-    running = Running({"m": holder(running="names")}, WHERE, witness, on_look=lambda _: None, on_beat=lambda _: None)  # type: ignore[arg-type]
+    told: dict[str, Any] = {"configured": {}, "on_look": lambda _: None, "on_beat": lambda _: None}
+    running = Running({"m": holder(running="names")}, WHERE, witness, **told)  # type: ignore[arg-type]
     assert not running.lost
     witness.lost = True
     assert running.lost

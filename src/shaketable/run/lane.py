@@ -13,6 +13,7 @@ from typing import Any
 
 from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
+from shaketable.adapters.configured_limits import configured_limits
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
 from shaketable.adapters.instances import Instances
 from shaketable.adapters.store import RunStore
@@ -182,7 +183,9 @@ class Lane:
             where = places(self.instances, self.project.model().places.everything, self.keeper.agent())
             told: dict[str, Any] = {"on_look": self._looked, "on_beat": self._beat}
             if containers:
-                self._beside.append(Running(containers, where, self.keeper.another_witness(), **told))
+                limits = configured_limits(self.project)
+                witness = self.keeper.another_witness()
+                self._beside.append(Running(containers, where, witness, configured=limits, **told))
             if databases:
                 told["on_error"] = self._unreadable
                 self._beside.append(Databases(databases, where, self.keeper.another_witness(), **told))

@@ -10,8 +10,10 @@ from shaketable.adapters.fault_agent import FaultAgent, Witness
 from shaketable.adapters.instances import Instances
 from shaketable.model.errors import AgentError
 from shaketable.model.history import Look, LookBeat
+from shaketable.model.kernel import LimitName
 from shaketable.model.scenario import Holder
 from shaketable.run.beside import Beside, Values
+from shaketable.run.limit_use import LimitUse
 from shaketable.run.rates import Rates
 
 
@@ -26,13 +28,13 @@ class Places:
     """Cgroups by the instance's own name, its service's, of what does not run in a nested host."""
 
     def of(self, instance: str) -> Mapping[str, str]:
-        """Where a witness finds an instance, in this life and the next. Raises AgentError when it is nowhere."""
-        if cgroup := self.named.get(instance) or self.containers.get(instance):
+        """Where a witness finds an instance or nested host, in this life and the next. Raises AgentError when it is nowhere."""
+        if cgroup := self.named.get(instance) or self.containers.get(instance) or self.hosts.get(instance):
             return {"cgroup": cgroup}
         host = instance.partition("/")[0]
         container = next((identity for identity, name in self.inside.items() if name == instance), None)
         if container is None or host not in self.hosts:
-            known = ", ".join(sorted({*self.named, *self.inside.values()}))
+            known = ", ".join(sorted({*self.named, *self.hosts, *self.inside.values()}))
             raise AgentError(f"{instance} cannot be looked at: it does not run; what does: {known}")
         return {"cgroup": self.hosts[host], "container": container}
 
@@ -64,17 +66,18 @@ class Running:
         where: Places,
         witness: Witness,
         *,
+        configured: Mapping[str, Mapping[LimitName, float]],
         on_look: Callable[[Look], None],
         on_beat: Callable[[LookBeat], None],
     ) -> None:
         self._holders, self._where = holders, where
         self._rates = Rates()
-        named = {what.partition(" ")[2] for holder in holders.values() for what in holder.gauges.values()}
+        words, limited = _words(holders)
+        self._limits = {name: LimitUse(name, configured.get(name, {})) for name in limited}
+        counted = {name: {**where.of(name), "words": sorted(words[name])} for name in sorted(words)}
         self._looks: dict[str, Mapping[str, object]] = {
             "x": {"see": "running", "containers": dict(where.containers), "hosts": dict(where.hosts)},
-            **(
-                {"g": {"see": "gauges", "instances": {name: where.of(name) for name in sorted(named)}}} if named else {}
-            ),
+            **({"g": {"see": "gauges", "instances": counted}} if counted else {}),
         }
         every = min(holder.pace or 0.0 for holder in holders.values())
         self._watch = Beside(list(holders), every, witness, self._take, on_look=on_look, on_beat=on_beat)
@@ -91,14 +94,35 @@ class Running:
     def _take(self, witness: Witness) -> tuple[float, Values]:
         seen = witness.look(self._looks)
         running = seen["x"]
-        lists = {} if "error" in running else entries(running, self._where.inside)
+        lists: dict[str, tuple[str, ...] | None] = {}
+        lists |= {} if "error" in running else entries(running, self._where.inside)
         counted = seen.get("g", {})
-        gauges = self._rates.gauges(float(counted.get("at", 0.0)), counted.get("counters", {}))
+        at, rows = float(counted.get("at", 0.0)), counted.get("counters", {})
+        gauges = self._rates.gauges(at, rows)
+        for name, use in self._limits.items() if rows else ():
+            use.take(at, rows[name], self._rates.cpus.get(name))
+            lists |= {f"limits {name}": use.entries()}
         found: dict[tuple[str, str], tuple[str, ...] | None] = {}
         for holder, described in self._holders.items():
             found |= {(holder, name): lists.get(what) for name, what in described.lists.items()}
             found |= {(holder, name): gauges.get(what) for name, what in described.gauges.items()}
         return float(running["at"]), found
+
+
+def _words(holders: Mapping[str, Holder]) -> tuple[dict[str, set[str]], list[str]]:
+    """What is counted of each instance that gauges or lists are about; and the instances of `limits` lists."""
+    counted: dict[str, set[str]] = {}
+    limited = set()
+    for holder in holders.values():
+        for what in holder.gauges.values():
+            word, _, instance = what.partition(" ")
+            counted.setdefault(instance, set()).add(word)
+        for what in holder.lists.values():
+            word, _, instance = what.partition(" ")
+            if word == "limits":
+                limited.add(instance)
+                counted.setdefault(instance, set()).update({"files", "disk"})
+    return counted, sorted(limited)
 
 
 def entries(seen: Mapping[str, Mapping[str, object]], inside: Mapping[str, str]) -> Mapping[str, tuple[str, ...]]:

@@ -43,12 +43,17 @@ def file(where: dict[str, Path], controller: str, v1: str, v2: str) -> Path:
 
 
 def read(where: dict[str, Path]) -> dict[str, float | int | None]:
-    """`cpus`, `memory` in bytes and `pids`; None where there is no limit."""
-    found: dict[str, float | int | None] = {"cpus": _cpus(where)}
-    for name, (v1, v2) in _FILES.items():
-        text = file(where, name, v1, v2).read_text().strip()
-        found[name] = None if text == "max" or int(text) >= _NO_LIMIT else int(text)
-    return found
+    """`cpus`, `memory` in bytes and `pids`; None where there is no limit. Raises FileNotFoundError when it is gone."""
+    return {name: limit(where, name) for name in ("cpus", *_FILES)}
+
+
+def limit(where: dict[str, Path], name: str) -> float | int | None:
+    """One of the limits of `read`."""
+    if name == "cpus":
+        return _cpus(where)
+    v1, v2 = _FILES[name]
+    text = file(where, name, v1, v2).read_text().strip()
+    return None if text == "max" or int(text) >= _NO_LIMIT else int(text)
 
 
 def _cpus(where: dict[str, Path]) -> float | None:
