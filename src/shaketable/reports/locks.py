@@ -18,7 +18,7 @@ from shaketable.reports.functions_by_cell import trial_key
 
 _ROOM: Final = (12, 12, 6, 3, 3, 2, 2, 2)
 """For how many sessions behind it there is room, by the rank of the blocker at its database."""
-_NOTABLE: Final = 1.0
+NOTABLE: Final = 1.0
 """Seconds from which a wait is told as bad where no claim says: from then on databases log it (deadlock_timeout)."""
 _STATEMENT: Final = 120
 _MOST_STATEMENTS: Final = 4
@@ -113,7 +113,7 @@ def _locks(holder: str, name: str, mine: Sequence[Chain], scenario: Scenario) ->
     ranked = sorted(by_blocker, key=lambda session: -cost[session])
     room = [*_ROOM, *[0] * len(ranked)]
     all_of_them = [
-        _blocking(by_blocker[session], most, min(limits, default=_NOTABLE))
+        _blocking(by_blocker[session], most, min(limits, default=NOTABLE))
         for session, most in zip(ranked, room, strict=False)
     ]
     shown, others = all_of_them[: len(_ROOM)], all_of_them[len(_ROOM) :]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from shaketable.checks.listed import Copy, copies
-from shaketable.model.claims import Alerted, Ceiling, FunctionsRecover, Quiet, WarnsEarly
+from shaketable.model.claims import Alerted, Ceiling, FunctionsRecover, Quiet, RunawayEnds, WarnsEarly
 from shaketable.model.history import TrialHistory
 from shaketable.model.scenario import Scenario
 from shaketable.reports.digest import one_line
+
+WARNS: Final = "warns above"
+RUNS_AWAY: Final = "runs away above"
+"""What a gauge's number may be, beside what it is held to: above it, it warns of what comes, or shows a runaway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,8 +210,10 @@ def _limit(name: str, scenario: Scenario) -> tuple[float | None, str]:
     claims = [e for e in scenario.expectations if isinstance(e, Ceiling | WarnsEarly) and e.gauge == name]
     if most := [e.at_most for e in claims if isinstance(e, Ceiling)]:
         return min(most), "at most"
+    if runaway := [e.gauges[name] for e in scenario.expectations if isinstance(e, RunawayEnds) and name in e.gauges]:
+        return min(runaway), RUNS_AWAY
     if warned := [e.above for e in claims if isinstance(e, WarnsEarly)]:
-        return min(warned), "warns above"
+        return min(warned), WARNS
     steady = [scenario.steady.gauges[name]] if name in scenario.steady.gauges else []
     rest = [e.gauges[name] for e in scenario.expectations if isinstance(e, FunctionsRecover) and name in e.gauges]
     return min([*steady, *rest], default=None), "when steady"

@@ -137,15 +137,30 @@ class StoredRun:
     paths: tuple[Path, ...]
 
 
-def read_run(folder: Path) -> StoredRun:
-    """Read a run folder. Raises UsageError when it is none."""
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What a run folder holds even if the run was killed: its scenarios, and the trials that were over."""
+
+    histories: Sequence[TrialHistory]
+    scenarios: Mapping[str, Scenario]
+    paths: tuple[Path, ...]
+
+
+def read_record(folder: Path) -> Record:
+    """Read the trials of a run folder. Raises UsageError when it is none."""
     paths = tuple(sorted((folder / "scenarios").glob("*/*.yaml")))
     if not paths:
         raise UsageError(
             f"{folder} is not the folder of a run", hint="name the folder given with --out, or one in runs/"
         )
     scenarios = {one.name: one for one in (parse_scenario(p.read_text(), file=str(p)) for p in paths)}
-    return StoredRun(read_result(folder), read_histories(folder), scenarios, paths)
+    return Record(read_histories(folder), scenarios, paths)
+
+
+def read_run(folder: Path) -> StoredRun:
+    """Read a run folder. Raises UsageError when it is none, or the run was killed."""
+    record = read_record(folder)
+    return StoredRun(read_result(folder), record.histories, record.scenarios, record.paths)
 
 
 def judge_again(folder: Path) -> Result:

@@ -250,11 +250,22 @@ def check(folder: Path) -> None:
 
 @cli.command()
 @_run_folder
-def report(folder: Path) -> None:
-    """Write report.html, junit.xml and summary.md of a stored run again."""
-    from shaketable.run.prepare import judge_again, read_run  # noqa: PLC0415
-    from shaketable.surface.output import write_reports  # noqa: PLC0415
+@click.option("--status", is_flag=True, help="Print what happened as a status page tells an incident; writes nothing.")
+@click.option("--trial", type=int, default=None, help="With --status: this trial, not the one its variant stands for.")
+@click.option("--markdown", is_flag=True, help="With --status: as Markdown.")
+def report(folder: Path, *, status: bool, trial: int | None, markdown: bool) -> None:
+    """Write report.html, junit.xml and summary.md of a stored run again, or print its status report.
 
+    The status report tells one trial of each scenario and variant: the first that failed, else the first.
+    """
+    from shaketable.run.prepare import judge_again, read_run  # noqa: PLC0415
+    from shaketable.surface.output import status_reports, write_reports  # noqa: PLC0415
+
+    if status:
+        click.echo(status_reports(folder, trial, markdown=markdown), nl=False)
+        return
+    if trial is not None or markdown:
+        raise UsageError("--trial and --markdown are about the status report", hint="add --status")
     stored = read_run(folder)
     path = write_reports(folder, judge_again(folder), stored.histories, stored.scenarios)
     click.echo(f"report: {path}")
