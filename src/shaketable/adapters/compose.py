@@ -107,6 +107,15 @@ class ComposeProject:
         """Names of the images of its own services, built here or not. Those built are so after `build`."""
         return sorted({self._images.tags.get(s.name, s.image) for s in self._model.services.values()})
 
+    def built(self) -> dict[str, str]:
+        """Image id by service, `host/service` in nested hosts; all of them are on the engine after `build`."""
+        with image_client(f"looking up the images of {self.folder.name}") as client:
+            names = {name: self._images.tags.get(name, s.image) for name, s in self._outer_model.services.items()}
+            found = {name: image_id(client, image) for name, image in names.items()}
+        for host, project in self.inner.items():
+            found |= {f"{host}/{name}": image for name, image in project.built().items()}
+        return found
+
     def _build(self, services: list[str], say: Say) -> None:
         say(f"building {len(services)} image{'s' if len(services) > 1 else ''} of {self.folder.name}")
         news = News(say, self.folder.name, r"#\d+ (\[\S+ \d+/\d+\]|naming to|ERROR)")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC
+
 from shaketable.checks.expectations import evaluate
 from shaketable.checks.validity import invalid_because, watches
 from shaketable.model.history import FaultRecord, TrialHistory
@@ -25,6 +27,8 @@ def judge(history: TrialHistory, scenario: Scenario) -> Trial:
         invalid_because=reasons,
         arrivals=len(history.requests),
         not_started=sum(b.not_started for b in history.load_beats),
+        clean_s=0.0 if history.steady is None else round(max(0.0, history.ended - history.steady), 3),
+        ended=ended.astimezone(UTC).isoformat(timespec="seconds") if (ended := history.wall(history.ended)) else "",
         detection_s=_detection(findings) if history.faults and all(f.effective for f in history.faults) else None,
         recovery_s=_since(history.recovered, history.healed) if history.faults else None,
         faults=tuple(_fault(fault, history.began) for fault in history.faults),

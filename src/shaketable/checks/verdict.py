@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shaketable.checks.statistics import clean_trials_needed, interval
 from shaketable.model.errors import Exit
-from shaketable.model.result import Cell, Counts, Result, ScenarioResult, Trial, Verdict
+from shaketable.model.result import Build, Cell, Counts, Result, ScenarioResult, Trial, Verdict
 from shaketable.model.scenario import Expected, FailsAtLeast, Scenario, Variant
 
 MAX_INVALID = 0.05
@@ -54,14 +54,16 @@ def _word(expected: Expected | FailsAtLeast) -> str:
     return f"fails {expected.fails_at_least * 100:g}{most if most.startswith(' to') else ' %' + most}"
 
 
-def _expected(variant: Variant, axis: Mapping[str, str]) -> Expected | FailsAtLeast:
+def expected_of(variant: Variant, axis: Mapping[str, str]) -> Expected | FailsAtLeast:
     """What a cell is expected to give: as named, `any` where only some are, else the variant's own expectation."""
     if not variant.cells:
         return variant.expect if variant.expect == "pass" or not axis else "any"
     return variant.cells.get(next(iter(axis.values()), ""), "any")
 
 
-def scenario_result(scenario: Scenario, variant: str, trials: Sequence[Trial]) -> ScenarioResult:
+def scenario_result(
+    scenario: Scenario, variant: str, trials: Sequence[Trial], build: Build | None = None
+) -> ScenarioResult:
     """Cells and verdict of one variant; trials in order of their index."""
     described = scenario.variants[variant]
     by_cell: dict[tuple[tuple[str, str], ...], list[Trial]] = {}
@@ -70,7 +72,7 @@ def scenario_result(scenario: Scenario, variant: str, trials: Sequence[Trial]) -
     places = {value: n for values in scenario.axes.values() for n, value in enumerate(values)}
     cells = []
     for axis, its in sorted(by_cell.items(), key=lambda item: [places.get(v, 0) for _, v in item[0]]):
-        c, expected = counts(its), _expected(described, dict(axis))
+        c, expected = counts(its), expected_of(described, dict(axis))
         verdict = verdict_of(c)
         cells.append(
             Cell(
@@ -92,6 +94,8 @@ def scenario_result(scenario: Scenario, variant: str, trials: Sequence[Trial]) -
         as_expected=verdict == described.expect and all(cell.as_expected for cell in cells),
         cells=tuple(cells),
         trials=tuple(trials),
+        compression=scenario.compression,
+        build=build,
     )
 
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from shaketable.model.scenario import Compression
+
 Outcome = Literal["pass", "fail", "invalid"]
 Verdict = Literal["pass", "fail", "inconclusive"]
 
@@ -78,6 +80,10 @@ class Trial(Part):
     invalid_because: tuple[str, ...] = ()
     arrivals: int = 0
     not_started: int = 0
+    clean_s: float = 0.0
+    """From steady state to the trial's end: what counts for a soak, if it passed."""
+    ended: str = ""
+    """When it ended, UTC, ISO 8601; empty in records that do not say."""
     detection_s: float | None = None
     """Fault effective until the last holder dropped the target's last entry."""
     recovery_s: float | None = None
@@ -107,6 +113,15 @@ class Cell(Part):
     interval95: tuple[float, float]
 
 
+class Build(Part):
+    """What was tried: the images of all services of the variant's topology, those in nested hosts too."""
+
+    digest: str
+    """64 hexadecimal digits that change with any service or image."""
+    images: Mapping[str, str]
+    """Image id by service, `host/service` in nested hosts."""
+
+
 class ScenarioResult(Part):
     """One variant of one scenario."""
 
@@ -117,6 +132,9 @@ class ScenarioResult(Part):
     as_expected: bool
     cells: tuple[Cell, ...]
     trials: tuple[Trial, ...]
+    compression: Compression | None = None
+    """How much faster than life time passes in it, if it says so: all its times are of trials, not of life."""
+    build: Build | None = None
 
 
 class EngineFacts(Part):

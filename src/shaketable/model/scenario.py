@@ -13,6 +13,7 @@ from pydantic import Field
 from shaketable.model.claims import Expectation
 from shaketable.model.faults import Fault, Rollout
 from shaketable.model.parts import Model, NameStr, Number
+from shaketable.model.spans import show_parts
 from shaketable.model.units import Duration, Rate, Share
 
 Expected = Literal["pass", "fail", "any"]
@@ -180,6 +181,15 @@ class Compression(Model):
     """Seconds of life in each second of a trial."""
     because: Annotated[str, Field(min_length=1)]
     """What was made faster, and how: `each run leaks 4 MiB instead of 4 KiB`."""
+
+    @property
+    def words(self) -> str:
+        """`1 s here is 10 min of life: each run leaks 4 MiB instead of 4 KiB`."""
+        return f"1 s here is {show_parts(self.times)} of life: {self.because}"
+
+    def life(self, seconds: float) -> str:
+        """What so many seconds of a trial stand for: `1 h 20 min of life`."""
+        return f"{show_parts(seconds * self.times)} of life"
 
 
 class Scenario(Model):

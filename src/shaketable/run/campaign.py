@@ -17,15 +17,19 @@ from shaketable.adapters.audit import audited_topology
 from shaketable.adapters.compose import ComposeProject, compose_version
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.images import ensure_tools_image
+from shaketable.adapters.soak_file import SoakLedger
 from shaketable.adapters.store import RunStore
 from shaketable.checks.audit import audit_findings
 from shaketable.checks.judge import judge
+from shaketable.checks.soak import as_served
 from shaketable.checks.verdict import campaign_verdict, scenario_result
 from shaketable.faults import CATALOGUE, FaultKind
 from shaketable.model.audit import AuditFinding
 from shaketable.model.errors import ScenarioError, ShakeError
 from shaketable.model.history import TrialHistory
-from shaketable.model.result import EngineFacts, Requested, Result, Trial
+from shaketable.model.result import Build, EngineFacts, Requested, Result, Trial
+from shaketable.model.scenario import Scenario
+from shaketable.model.soak import build_of
 from shaketable.ports import Places
 from shaketable.run.lane import Equipment, Lane
 from shaketable.run.loader import LoadedScenario, check_targets
@@ -64,6 +68,8 @@ class Request:
     """Only these trial indices."""
     choices: Sequence[str] = ()
     """`cells` as the user wrote them, kept in the result."""
+    soak: Path | None = None
+    """The soak ledger that counts the trials; none where nothing is to be counted, as of a replay."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +134,15 @@ class Campaign:
         self._histories: list[TrialHistory] = []
         self._audits: dict[tuple[str, str], tuple[AuditFinding, ...]] = {}
         """By scenario and variant: what was found in its configuration, where an expectation is about that."""
+        self._builds: dict[tuple[str, str], Build] = {}
+        """By scenario and variant: what is tried."""
+        self._ledger = None if request.soak is None else SoakLedger(request.soak)
 
     def run(self) -> Finished:
         """Everything. Raises ScenarioError, EngineError, TopologyError, UsageError; nothing is left behind then."""
         began, clock = datetime.now(UTC), time.monotonic()
+        if self._ledger is not None:
+            self._ledger.check()
         engine = DockerEngine()
         facts = engine.version()
         image = ensure_tools_image(self.progress.say)
@@ -152,7 +163,12 @@ class Campaign:
             store.abandon()
             raise self._errors[0]
         results = [
-            scenario_result(loaded.scenario, variant, sorted(self._trials.get(key, []), key=lambda t: t.index))
+            scenario_result(
+                loaded.scenario,
+                variant,
+                sorted(self._trials.get(key, []), key=lambda t: t.index),
+                self._builds.get(key),
+            )
             for loaded in self.request.scenarios
             for variant in self._variants(loaded)
             if (key := (loaded.scenario.name, variant))
@@ -222,7 +238,7 @@ class Campaign:
         wanted = works(loaded, variant, self.request)
         if not wanted or self.stop.is_set() or self._errors:
             return
-        self._project(loaded, variant, 0).build(self.progress.say)
+        self._prepare(loaded, variant, equipment.store)
         lanes = [
             Lane(
                 number,
@@ -244,6 +260,16 @@ class Campaign:
             thread.start()
         for thread in threads:
             thread.join()
+
+    def _prepare(self, loaded: LoadedScenario, variant: str, store: RunStore) -> None:
+        """Build its images, and put on record which they are: what is tried is what a soak counts for."""
+        project = self._project(loaded, variant, 0)
+        project.build(self.progress.say)
+        build = build_of(project.built())
+        self._builds[loaded.scenario.name, variant] = build
+        store.event("build", 0.0, fsync=True, scenario=loaded.scenario.name, variant=variant, **build.model_dump())
+        if (compression := loaded.scenario.compression) is not None:
+            self.progress.say(f"{loaded.scenario.name}: {compression.words}")
 
     def _lanes(self, loaded: LoadedScenario, wanted: Sequence[Work]) -> int:
         return min(self.request.lanes, len(wanted), loaded.scenario.topology.lanes or len(wanted))
@@ -289,3 +315,12 @@ class Campaign:
             self._trials.setdefault((history.scenario, history.variant), []).append(trial)
             self._histories.append(history)
             self.progress.trial(history.variant, trial)
+        self._count(lane.scenario, history.variant, trial)
+
+    def _count(self, scenario: Scenario, variant: str, trial: Trial) -> None:
+        """Count the trial for its build at once: a failure is on record however the campaign ends."""
+        build = self._builds.get((scenario.name, variant))
+        if self._ledger is None or build is None:
+            return
+        if (served := as_served(scenario, variant, build, self.run_id, trial)) is not None:
+            self._ledger.add(served)

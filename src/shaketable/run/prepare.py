@@ -109,6 +109,7 @@ def plan_lines(loaded: LoadedScenario, seed: int, trials: int) -> list[str]:
     """What would be done, trial by trial, in words."""
     scenario = loaded.scenario
     lines = [f"{scenario.name}: {len(scenario.variants)} variants"]
+    lines += [f"  {scenario.compression.words}"] if scenario.compression else []
     for variant in scenario.variants:
         places = project_of(loaded, variant, "st-plan", "plan", "0").model().places
         request = Request(command="run", scenarios=[loaded], out=Path(), trials=trials, seed=seed)
@@ -172,6 +173,7 @@ def judge_again(folder: Path) -> Result:
             stored.scenarios[old.name],
             old.variant,
             sorted((t for h, t in trials if (h.scenario, h.variant) == (old.name, old.variant)), key=lambda t: t.index),
+            old.build,
         )
         for old in stored.result.scenarios
     ]

@@ -13,6 +13,7 @@ from shaketable.model.claims import (
     Bystanders,
     Ceiling,
     Claim,
+    ExactlyOnce,
     Expectation,
     FunctionsRecover,
     Leaves,
@@ -126,13 +127,21 @@ def begins_and_ends(planned: Planned, scenario: Scenario, variant: str) -> str:
     rollout, event = scenario.rollout, planned.event
     begins = f"{show_duration(event.delay)} after {marker(planned.when)}"
     if rollout is None or event.id not in rollout.names:
-        return f"{begins}, for {show_duration(event.lasts)}"
-    soak, place = show_duration(scenario.soak(variant)), rollout.names.index(event.id)
+        return f"{begins}, for {show_duration(event.lasts)}{_of_life(event.lasts, scenario)}"
+    soak = f"{show_duration(scenario.soak(variant))}{_of_life(scenario.soak(variant), scenario)}"
+    place = rollout.names.index(event.id)
     if place:
         begins = f"{soak} after {rollout.names[place - 1]} took effect, if no gate has tripped"
     following = place + 1 < len(rollout.names)
     lasts = "until all are undone" if following else f"for its soak of {soak} and {show_duration(event.lasts)} more"
+    if not following:
+        lasts += _of_life(event.lasts, scenario)
     return f"as {event.id} {begins}, {lasts}"
+
+
+def _of_life(seconds: float, scenario: Scenario) -> str:
+    """What a time of the scenario stands for, where it passes faster than life: ` (1 h 20 min of life)`."""
+    return "" if scenario.compression is None else f" ({scenario.compression.life(seconds)})"
 
 
 def gate_in_words(rollout: Rollout) -> str:
@@ -215,7 +224,7 @@ def timing(scenario: Scenario, events: Sequence[Event], variant: str = "") -> Ti
             recover.append(expectation.within)
         elif isinstance(expectation, FunctionsRecover) and expectation.since == "heal":
             watch.append(expectation.within + expectation.hold)
-        elif isinstance(expectation, Returns) and expectation.since == "heal":
+        elif isinstance(expectation, ExactlyOnce) or (isinstance(expectation, Returns) and expectation.since == "heal"):
             watch.append(expectation.within + scenario.steady.hold)
     return Timing(
         hold=scenario.steady.hold,

@@ -17,6 +17,7 @@ from rich.console import Console
 from shaketable import __version__
 from shaketable.adapters.engine_client import adopt_context
 from shaketable.model.errors import Exit, ShakeError, UsageError
+from shaketable.surface.gate import gate_command
 from shaketable.surface.progress import TerminalProgress
 
 if TYPE_CHECKING:
@@ -26,6 +27,9 @@ P = ParamSpec("P")
 T = TypeVar("T")
 _err = Console(stderr=True)
 _scenarios = click.argument("scenario", nargs=-1, required=True, type=click.Path(path_type=Path))
+_soak = click.option(
+    "--soak", type=click.Path(path_type=Path), default=None, metavar="FILE", help="The soak ledger that counts trials."
+)
 
 
 class Main(click.Group):
@@ -53,6 +57,9 @@ def _console() -> Console:
 @click.version_option(__version__, prog_name="shaketable")
 def cli() -> None:
     """Put a compose topology on the table, replay an incident, read the verdict and its evidence."""
+
+
+cli.add_command(gate_command)
 
 
 @cli.group()
@@ -135,17 +142,25 @@ def _campaign_options(command: Callable[P, T]) -> Callable[P, T]:
 @cli.command()
 @_scenarios
 @_campaign_options
-def run(scenario: tuple[Path, ...], **options: Any) -> None:
+@_soak
+def run(scenario: tuple[Path, ...], soak: Path | None, **options: Any) -> None:
     """Run trials and judge them. Exit 0 pass, 1 fail, 3 inconclusive."""
-    _campaign("run", _loaded(scenario), **options)
+    _campaign("run", _loaded(scenario), soak=_ledger(soak), **options)
 
 
 @cli.command()
 @_scenarios
 @_campaign_options
-def prove(scenario: tuple[Path, ...], **options: Any) -> None:
+@_soak
+def prove(scenario: tuple[Path, ...], soak: Path | None, **options: Any) -> None:
     """Run every variant; exit 0 when each gave its expected verdict: a check that cannot fail proves nothing."""
-    _campaign("prove", _loaded(scenario), **options)
+    _campaign("prove", _loaded(scenario), soak=_ledger(soak), **options)
+
+
+def _ledger(named: Path | None) -> Path:
+    from shaketable.adapters.soak_file import default_ledger  # noqa: PLC0415
+
+    return named or default_ledger()
 
 
 def _loaded(paths: tuple[Path, ...]) -> list[LoadedScenario]:
@@ -165,6 +180,7 @@ def _campaign(
     lanes: int,
     out: Path | None,
     indices: tuple[int, ...] = (),
+    soak: Path | None = None,
 ) -> None:
     from shaketable.run.campaign import Campaign, Request  # noqa: PLC0415
     from shaketable.run.prepare import check_choices, run_folder  # noqa: PLC0415
@@ -184,6 +200,7 @@ def _campaign(
         cells=cells,
         only=indices,
         choices=only,
+        soak=soak,
     )
     campaign = Campaign(request, progress)
     _heal_on_interrupt(campaign)
