@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from inbox_histories import BEGAN, INJECTED, STEADY, arrivals, failed, fault, found, slowed, trial
 
-from shaketable.checks.bystanders import CONTROL, ERROR
+from shaketable.checks.bystanders import CONTROL, ERROR, needed
 from shaketable.checks.statistics import at_least_share
 from shaketable.model.claims import Bystanders
 from shaketable.model.history import Request, TrialHistory
@@ -39,12 +39,13 @@ def some(name: str, count: int, *, bad: int = 0, cohort: str = "") -> list[Reque
 
 def test_who_fares_as_before_passes() -> None:
     """With how much more often the worst of them failed."""
-    finding = judged(some("ticket", 400, bad=2), some("chat", 400))
+    finding = judged(some("ticket", 400, bad=2), slowed(some("chat", 400), 0, 99, 0.02))
     assert (finding.verdict, finding.value, finding.limit) == ("pass", pytest.approx(0.5), 2.0)
     assert finding.unit == "percentage points"
     assert finding.because == (
         "none of 2 functions fared worse than before the fault, beyond chance; of the worst, "
-        "2 of 400 arrivals of ticket failed after it, 0 of 36 in the control window"
+        "2 of 400 arrivals of ticket failed after it, 0 of 36 in the control window; "
+        "of the slowest, chat, p95 was 20 ms (limit 260 ms; in the control window 10 ms)"
     )
 
 
@@ -141,3 +142,49 @@ def test_too_few_arrivals_are_unknown() -> None:
 def test_harm_that_was_seen_counts_whatever_was_not() -> None:
     """A name without a control does not save another."""
     assert judged(some("ticket", 400, bad=200), arrivals("chat", INJECTED)).verdict == "fail"
+
+
+def many(count: int, *, slow: int = 0, latency: float = 0.4) -> list[Request]:
+    """100 /s before the fault, all of 10 ms, then so many within 40 s, the first of them slow."""
+    after = arrivals("page", INJECTED, INJECTED + 40, rate=count / 40)
+    return [*arrivals("page", end=SENT, rate=100), *slowed(after[:slow], 0, 99, latency), *after[slow:]]
+
+
+def test_another_quantile() -> None:
+    """Of 400 arrivals 15 slow ones are beyond what chance makes of the 1 % above p99, and less than the 5 % above p95."""
+    rows = many(400, slow=15)
+    finding = judged(rows, quantile=0.99)
+    assert (finding.verdict, finding.value, finding.limit) == ("fail", 0.4, pytest.approx(0.26))
+    assert finding.because == (
+        "page is not downstream of the kill, yet p99 was 400 ms (limit 260 ms; in the control window 10 ms); "
+        "15 of 400 arrivals were slower than the limit"
+    )
+    assert judged(rows).verdict == "pass"
+    assert judged(many(400, slow=8), quantile=0.99).verdict == "pass", "8 of 400 can be chance"
+    close = {"quantile": 0.99, "times": 1.2, "slower": 0.0}
+    assert judged(many(400, slow=40, latency=0.0121), **close).verdict == "fail"
+    assert judged(many(400, slow=40, latency=0.0119), **close).verdict == "pass"
+
+
+@given(st.sampled_from([0.5, 0.75, 0.9, 0.95, 0.99]), st.integers(2, 400), st.data())
+def test_slowness_fails_just_beyond_the_exact_bound_of_any_quantile(
+    share: float, count: int, data: st.DataObject
+) -> None:
+    """That of the share that may be above the quantile."""
+    slow = data.draw(st.integers(0, count))
+    beyond = at_least_share(slow, count, ERROR / 2) > 1 - share
+    verdict = judged(many(count, slow=slow), quantile=share).verdict
+    assert (verdict == "fail") == beyond
+
+
+def test_a_quantile_far_out_asks_for_a_control_window_that_has_it() -> None:
+    """100 arrivals for p99; of fewer the slowest says too little of what is usual."""
+    assert [needed(q) for q in (0.5, 0.95, 0.99, 0.999)] == [CONTROL, CONTROL, 100, 1000]
+    finding = judged(some("ticket", 400), quantile=0.99)
+    assert (finding.verdict, finding.because) == (
+        "unknown",
+        (
+            "the control window has 36 arrivals of ticket, of 100 at least: "
+            "ask for a longer one (control, steady.hold) or for more load"
+        ),
+    )

@@ -50,15 +50,45 @@ def test_every_kind_has_its_check() -> None:
             {"kind": "not-blocked", "list": "waits", "longest": 1.0},
             "nobody waits for another's lock in “waits” for longer than the limit",
         ),
+        (
+            {"kind": "exactly-once", "list": "mailbox", "within": 5.0, "in_order": ["tenant"]},
+            "what was acknowledged arrives in “mailbox” in time, once, and in order for each tenant",
+        ),
+        (
+            {"kind": "no-leak", "gauge": "memory", "at_most": 0.001},
+            "what “memory” falls back to in each cycle does not grow by more than 0.001 a second, beyond chance",
+        ),
         ({"kind": "slo"}, "no endpoint burns more than its error budget: 99 % succeed"),
         (
             {"kind": "slo", "at_most": 0.5, "budget": 0.5, "requests": ["a", "b"], "cohort": {"pod": "17"}},
             "none of “a” and “b” from pod 17 burns more than 50 % of its error budget: 99 % succeed within 500 ms",
         ),
-        ({"kind": "bystanders"}, "every function fares as before the fault, for it is not downstream of it"),
+        ({"kind": "bystanders"}, "every function fares as before the fault up to p95, for it is not downstream of it"),
         (
             {"kind": "bystanders", "requests": ["chat", "ticket"], "cohort": {"pod": "18"}},
-            "“chat” and “ticket” from pod 18 fare as before the fault, for they are not downstream of it",
+            "“chat” and “ticket” from pod 18 fare as before the fault up to p95, for they are not downstream of it",
+        ),
+        (
+            {"kind": "bystanders", "quantile": 0.99},
+            "every function fares as before the fault up to p99, for it is not downstream of it",
+        ),
+        (
+            {"kind": "runaway-ends", "gauges": {"cpu": 0.95, "memory": 0.5}, "ends": "ended", "within": 5.0},
+            (
+                "a runaway, while “cpu” is above 0.95 or “memory” is above 0.5, is over in time, each time, "
+                "and ended by guard, limit or watchdog"
+            ),
+        ),
+        (
+            {"kind": "spared", "list": "ended"},
+            "nobody outside of the fault's targets is killed for want of memory, by “ended”",
+        ),
+        (
+            {"kind": "limits-hold", "list": "limits", "reached": ["cpu"]},
+            (
+                "the limits of memory, cpu and processes in “limits” are those of the kernel, "
+                "and use stays within them, and cpu reached"
+            ),
         ),
         (
             {"kind": "rollout-stops", "rolled_back_within": 5.0},

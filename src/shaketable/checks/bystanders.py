@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,8 +20,9 @@ from shaketable.model.units import show_duration as show
 ERROR = 0.001
 """How often, at most, a trial in which all fare as before is said to show that they do not."""
 CONTROL = 5
-"""So many arrivals of each name must have been seen in the control window."""
-_QUANTILE = 0.95
+"""So many arrivals of each name must have been seen in the control window at least."""
+_SHORT = 0.95
+"""Up to this quantile so few do."""
 _UNIT = "percentage points"
 
 
@@ -43,9 +45,17 @@ class _Name:
         return sum(not r.ok for r in self.after)
 
     def slow(self, e: Bystanders) -> float:
-        """Above this p95, seconds, it is slower than in the control window."""
-        p95 = quantile([r.latency for r in self.before], _QUANTILE)
-        return max(e.times * p95, p95 + e.slower)
+        """Above this, seconds, the quantile of the claim is slower than in the control window."""
+        usual = quantile([r.latency for r in self.before], e.quantile)
+        return max(e.times * usual, usual + e.slower)
+
+    def now(self, e: Bystanders) -> float:
+        """The quantile of the claim after the fault, seconds."""
+        return quantile([r.latency for r in self.after], e.quantile)
+
+    def late_by(self, e: Bystanders) -> float:
+        """The same as a share of its limit; the smallest latency that counts is a microsecond."""
+        return self.now(e) / max(self.slow(e), 1e-6)
 
     def excess(self, error: float) -> float:
         """By how much it fails more often than in the control window at least; more is said wrongly by chance of `error`.
@@ -56,9 +66,19 @@ class _Name:
         return at_least_share(self.failed, len(self.after), error) - self.usual
 
     def late(self, e: Bystanders, error: float) -> float:
-        """The share of arrivals slower than `slow` at least; above 5 % p95 is, whatever chance did."""
+        """The share of arrivals slower than `slow` at least; above 5 % p95 is, above 1 % p99, whatever chance did."""
         limit = self.slow(e)
         return at_least_share(sum(r.latency > limit for r in self.after), len(self.after), error)
+
+
+def needed(share: float) -> int:
+    """How many arrivals of a name the control window must have for this quantile of their latency.
+
+    The slowest of n is beyond what 1/(n + 1) of all would be, on average. So above p95 there must be 1/(1 - quantile):
+    100 for p99, or arrivals that are as slow as usual would often be slower than the slowest that was seen. For p95
+    and below, which is seldom much below the slowest of a few, `times` and `slower` allow for that.
+    """
+    return CONTROL if share <= _SHORT + 1e-9 else max(CONTROL, math.ceil(1 / (1 - share) - 1e-6))
 
 
 def bystanders(e: Bystanders, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> Finding:
@@ -69,20 +89,22 @@ def bystanders(e: Bystanders, history: TrialHistory, fault: FaultRecord, scenari
     after = by_name(chosen(since_fault(history, fault), (), e.cohort))
     wanted = e.requests or sorted(before.keys() | after.keys())
     found = [_Name(name, before.get(name, []), after.get(name, [])) for name in wanted]
-    known = [n for n in found if len(n.before) >= CONTROL and n.after]
+    known = [n for n in found if len(n.before) >= needed(e.quantile) and n.after]
     by = by_cohort(e.cohort)
     error = ERROR / (2 * max(1, len(known)))
     if end - start >= e.control - 1e-9:
         if failing := [n for n in known if n.excess(error) > e.at_most]:
             return _failing(e, failing, fault, by, error)
-        if slow := [n for n in known if n.late(e, error) > 1 - _QUANTILE]:
+        if slow := [n for n in known if n.late(e, error) > 1 - e.quantile]:
             return _slow(e, slow, fault, by)
     if unseen := _unseen(e, found, end - start, by, error):
         return finding(e, "unknown", unseen, None, 100 * e.at_most, unit=_UNIT)
     worst = max(known, key=lambda n: n.failed / len(n.after) - n.usual)
     value = max(0.0, worst.failed / len(worst.after) - worst.usual)
     because = f"none of {len(known)} functions{by} fared worse than before the fault, beyond chance; of the worst, "
-    return finding(e, "pass", because + _counts(worst), 100 * value, 100 * e.at_most, unit=_UNIT)
+    slowest = max(known, key=lambda n: n.late_by(e))
+    because = f"{because}{_counts(worst)}; of the slowest, {slowest.name}, {_compared(e, slowest)}"
+    return finding(e, "pass", because, 100 * value, 100 * e.at_most, unit=_UNIT)
 
 
 def _failing(e: Bystanders, failing: Sequence[_Name], fault: FaultRecord, by: str, error: float) -> Finding:
@@ -97,19 +119,20 @@ def _failing(e: Bystanders, failing: Sequence[_Name], fault: FaultRecord, by: st
 
 
 def _slow(e: Bystanders, slow: Sequence[_Name], fault: FaultRecord, by: str) -> Finding:
-    worst = max(slow, key=lambda n: _p95(n.after) / n.slow(e))
+    worst = max(slow, key=lambda n: n.late_by(e))
     limit = worst.slow(e)
     count = sum(r.latency > limit for r in worst.after)
-    said = f"p95 was {show(_p95(worst.after))} (limit {show(limit)}; in the control window {show(_p95(worst.before))})"
     others = f"; also {names([n.name for n in slow if n is not worst])}" if slow[1:] else ""
     slower = f"{count} of {len(worst.after)} arrivals were slower than the limit"
-    because = f"{worst.name}{by} is not downstream of the {fault.kind}, yet {said}; {slower}{others}"
+    because = f"{worst.name}{by} is not downstream of the {fault.kind}, yet {_compared(e, worst)}; {slower}{others}"
     evidence = [_evidence(n, r, fault, "slow") for n in slow for r in n.after if r.latency > n.slow(e)][:50]
-    return finding(e, "fail", because, _p95(worst.after), limit, evidence=evidence)
+    return finding(e, "fail", because, worst.now(e), limit, evidence=evidence)
 
 
-def _p95(arrivals: Sequence[Request]) -> float:
-    return quantile([r.latency for r in arrivals], _QUANTILE)
+def _compared(e: Bystanders, n: _Name) -> str:
+    """What the quantile was, beside its limit and what it was in the control window."""
+    usual = quantile([r.latency for r in n.before], e.quantile)
+    return f"p{100 * e.quantile:g} was {show(n.now(e))} (limit {show(n.slow(e))}; in the control window {show(usual)})"
 
 
 def _counts(n: _Name) -> str:
@@ -134,9 +157,9 @@ def _unseen(e: Bystanders, found: Sequence[_Name], seconds: float, by: str, erro
     for n in found:
         if not n.after:
             return f"no arrival of {n.name}{by} fell into the window after the fault"
-        if len(n.before) < CONTROL:
+        if len(n.before) < needed(e.quantile):
             return (
-                f"the control window has {len(n.before)} arrivals of {n.name}{by}, of {CONTROL} at least: "
+                f"the control window has {len(n.before)} arrivals of {n.name}{by}, of {needed(e.quantile)} at least: "
                 "ask for a longer one (control, steady.hold) or for more load"
             )
         if at_least_share(len(n.after), len(n.after), error) - n.usual <= e.at_most:

@@ -131,12 +131,12 @@ def _same(limit: LimitName, configured: float, kernel: float) -> bool:
 def _reached(table: _Table) -> bool:
     """Whether it was hit since the first look that counts; what counts anew after a restart has begun at 0.
 
-    Of open files and disks the kernel counts no refusals: there it is whether all that there is was used.
+    Of open files and disks the kernel counts no refusals: there it is whether all that there is was used, but for what
+    is lost in three digits.
     """
     entries = [entry for _, entry in table.rows]
     if table.limit in ("files", "disk"):
-        share = 1.0 if table.limit == "files" else 0.99
-        return any(entry.kernel is not None and entry.used >= share * entry.kernel for entry in entries)
+        return any(entry.kernel is not None and entry.used >= 0.99 * entry.kernel for entry in entries)
     return any(entry.hits > entries[0].hits or 0 < entry.hits < entries[0].hits for entry in entries)
 
 

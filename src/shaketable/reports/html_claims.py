@@ -92,7 +92,8 @@ def _of_levels(expectation: Slo | Bystanders) -> str:
         case Bystanders():
             which = _quoted(expectation.requests) or "every function"
             number, they = ("fare", "they are") if expectation.requests[1:] else ("fares", "it is")
-            return f"{which}{_who(expectation)} {number} as before the fault, for {they} not downstream of it"
+            before = f"as before the fault up to p{100 * expectation.quantile:g}"
+            return f"{which}{_who(expectation)} {number} {before}, for {they} not downstream of it"
 
 
 def _of_resources(expectation: Ceiling | Growth | Returns | WarnsEarly | NotBlocked | NoLeak) -> str:
