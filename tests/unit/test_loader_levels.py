@@ -5,7 +5,17 @@ from __future__ import annotations
 import pytest
 from inbox_histories import GOOD
 
-from shaketable.model.claims import Bystanders, Ceiling, Growth, NotBlocked, Returns, Slo, WarnsEarly
+from shaketable.model.claims import (
+    Bystanders,
+    Ceiling,
+    ExactlyOnce,
+    Growth,
+    NoLeak,
+    NotBlocked,
+    Returns,
+    Slo,
+    WarnsEarly,
+)
 from shaketable.model.errors import ScenarioError
 from shaketable.run.loader import parse_scenario
 
@@ -128,3 +138,54 @@ def test_who_may_not_be_blocked_is_on_a_list_of_who_waits() -> None:
         assert f"{name!r} is not a list 'waits' of a holder of the kind database; possible here: waits" in found
     (found,) = problems("list: waits", "list: wait", BLOCKED)
     assert "no holder has a list 'wait'; did you mean 'waits'?" in found
+
+
+class TestArrivalsAndLeaks:
+    """Claims about what arrives somewhere else, and about what grows."""
+
+    TEXT = (
+        HEAD
+        + """expectations:
+  - {id: once, kind: exactly-once, list: notices, within: 5s, in_order: [server, tenant], out_of_order_at_most: 1}
+  - {id: level, kind: no-leak, gauge: backlog, at_most: 0.01, cycle: 8s, full: 50}
+"""
+    )
+
+    def test_both_load(self) -> None:
+        """With their units read; five cycles are just as long as the fault."""
+        once, level = parse_scenario(self.TEXT, file="f").expectations
+        assert isinstance(once, ExactlyOnce)
+        assert (once.within, once.in_order, once.lost_at_most) == (5.0, ("server", "tenant"), 0)
+        assert isinstance(level, NoLeak)
+        assert (level.at_most, level.cycle, level.full) == (0.01, 8.0, 50.0)
+
+    @pytest.mark.parametrize(
+        ("old", "new", "expected"),
+        [
+            ("list: notices", "list: notice", "expectations[once].list: no holder has a list 'notice'; did you mean"),
+            ("gauge: backlog", "gauge: backlogs", "expectations[level].gauge: no holder has a gauge 'backlogs'; did"),
+            ("[server, tenant]", "[server, server]", "expectations[once].in_order: 'server' is here twice"),
+            (
+                "in_order: [server, tenant], ",
+                "",
+                "expectations[once].out_of_order_at_most: no order is asked for; name the cohorts that have one",
+            ),
+            (
+                "cycle: 8s",
+                "cycle: 8100ms",
+                f"{FIRST + 1}:70: expectations[level].cycle: 5 cycles of 8.1 s are more than the 40 s that the fault lasts",
+            ),
+            ("cycle: 8s", "cycle: 0s", "expectations[level].cycle: must be more than 0"),
+        ],
+    )
+    def test_one_mistake_is_one_problem(self, old: str, new: str, expected: str) -> None:
+        """At its place."""
+        found = problems(old, new, self.TEXT)
+        assert len(found) == 1, found
+        assert expected in found[0]
+
+    def test_without_a_cycle_a_short_fault_is_told_at_the_claim(self) -> None:
+        """A cycle is a second unless told."""
+        text = self.TEXT.replace("lasts: 40s", "lasts: 4900ms")
+        (found,) = problems(", cycle: 8s", "", text)
+        assert f"{FIRST + 1}:23: expectations[level].cycle: 5 cycles of 1 s are more than the 4.9 s" in found

@@ -32,6 +32,8 @@ def times(claim: str, scenario: str = CLAIMS) -> Timing:
         ("kind: ceiling, gauge: backlog, at_most: 5, longest: 7s", 7.0, 0.0),
         ("kind: growth, gauge: backlog, at_most: 5", 0.0, 0.0),
         ("kind: warns-early, gauge: backlog, above: 5", 0.0, 0.0),
+        ("kind: exactly-once, list: notices, within: 12s", 0.0, 12.3),
+        ("kind: no-leak, gauge: backlog, at_most: 0", 0.0, 0.0),
         ("kind: slo", 0.0, 0.0),
         ("kind: bystanders, control: 300ms", 0.0, 0.0),
     ],

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
+from shaketable.checks.slope import FEWEST
 from shaketable.model.audit import RULES
-from shaketable.model.claims import Bystanders, FunctionsRecover, Slo
+from shaketable.model.claims import Bystanders, FunctionsRecover, NoLeak, Slo
 from shaketable.model.scenario import CONTAINERS, WAITS, Steady
 from shaketable.model.units import parse_duration, parse_share, parse_window, show_duration, show_share
 from shaketable.run.scenario_rollout import lives
@@ -143,13 +144,22 @@ def _control(root: Node) -> Found:
 
 
 def _cohorts(root: Node) -> Found:
-    """Check that no key that tells cohorts apart is there twice."""
+    """Check that no key that tells cohorts apart is there twice, and that an order is asked for where it may be broken."""
     for position, node in enumerate(elements(root, "expectations"), 1):
         seen: set[object] = set()
-        for key in elements(node, "by") if node.text("kind") == "cohorts-alike" else ():
+        name = _COHORTS.get(node.text("kind") or "", "")
+        for key in elements(node, name) if name else ():
             if isinstance(key.value, str) and key.value in seen:
-                yield at(key), f"{_where(node, position, 'by')}: {key.value[:60]!r} is here twice"
+                yield at(key), f"{_where(node, position, name)}: {key.value[:60]!r} is here twice"
             seen.add(key.value if isinstance(key.value, str) else None)
+        broken = node.get("out_of_order_at_most") if name == "in_order" else None
+        if broken is not None and not seen:
+            where = _where(node, position, "out_of_order_at_most")
+            yield at(broken), f"{where}: no order is asked for; name the cohorts that have one, as in_order: [tenant]"
+
+
+_COHORTS: Final[Mapping[str, str]] = {"cohorts-alike": "by", "exactly-once": "in_order"}
+"""By kind, which keys of cohorts it names."""
 
 
 def _audits(root: Node) -> Found:
@@ -181,6 +191,8 @@ def _deadlines(root: Node) -> Found:
         if limit and key and seconds is not None and heal and seconds >= heal:
             shown = f"{show_duration(seconds)} is not less than the {show_duration(heal)} that the fault lasts"
             yield at(limit), f"{_where(node, position, key)}: {shown}, so this could not be judged before heal"
+        if node.text("kind") == "no-leak" and heal:
+            yield from _enough_cycles(node, _where(node, position, "cycle"), heal)
         if node.text("kind") == "functions-recover":
             yield from _whole_windows(node, _where(node, position, "within"))
             if node.text("since") == "fault":
@@ -198,6 +210,19 @@ def _whole_windows(node: Node, where: str) -> Found:
     if limit and seconds is not None and width and abs(round(seconds / width) * width - seconds) > 1e-9:
         shown = f"{show_duration(seconds)} is no whole number of windows of {show_duration(width)}"
         yield at(limit), f"{where}: {shown}, so one would be before the limit and after it"
+
+
+def _enough_cycles(node: Node, where: str, heal: float) -> Found:
+    """Check that a leak could be told from chance before heal."""
+    cycle = duration(node, NoLeak, "cycle")
+    if cycle and FEWEST * cycle > heal + 1e-9:
+        shown = (
+            f"{FEWEST} cycles of {show_duration(cycle)} are more than the {show_duration(heal)} that the fault lasts"
+        )
+        yield (
+            at(node.get("cycle") or node.get("kind") or node),
+            f"{where}: {shown}, and of fewer nobody can tell a leak",
+        )
 
 
 def _recovered_before_heal(node: Node, where: str, heal: float | None) -> Found:
