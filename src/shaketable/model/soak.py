@@ -67,7 +67,7 @@ class Soaked(Strict):
 class Ledger(Strict):
     """All of the file."""
 
-    soak: Literal[1] = Field(alias="shaketable-soak")
+    soak: Literal[1] = Field(validation_alias="shaketable-soak", serialization_alias="shaketable-soak")
     """Version of the file's schema."""
     builds: Mapping[str, Mapping[str, str]] = {}
     """Image id by service, by the build's digest."""

@@ -66,6 +66,7 @@ def report_html(result: Result, histories: Sequence[TrialHistory], scenarios: Ma
                 result, lambda part, trial: name if (name := anchor(part, trial)) in on_page else "", found
             ),
             audits={name: audit_views(scenario, histories) for name, scenario in scenarios.items()},
+            compressions={part.name: part.compression for part in result.scenarios if part.compression},
             stories={name: scenario.story for name, scenario in scenarios.items()},
             trials=views,
             shows=_shown(histories, scenarios),

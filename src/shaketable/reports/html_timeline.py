@@ -17,6 +17,7 @@ from shaketable.checks.rollout import first_known
 from shaketable.model.claims import Appears, Availability, Latency, Leaves, NotCalled, Stays
 from shaketable.model.history import FaultRecord, Request, TrialHistory
 from shaketable.model.scenario import Scenario
+from shaketable.model.spans import show_parts
 from shaketable.model.units import show_duration
 from shaketable.reports.digest import one_line
 from shaketable.reports.html_axis import Blind, Scale, blind
@@ -81,6 +82,8 @@ class Timeline(TypedDict):
     end: int
     zero: str
     """What happened at 0."""
+    life: str
+    """What a second stands for, where time passes faster than life: `10 min`."""
     down: tuple[int, int] | None
     """From the first effect to the end of the last heal."""
     bands: list[tuple[int, int, int, str]]
@@ -126,6 +129,7 @@ def timeline(
         start=ms(history.began),
         end=ms(history.ended),
         zero=f"{fault.kind} of {one_line(' and '.join(fault.targets))}" if fault else "the trial began",
+        life=show_parts(scenario.compression.times) if scenario.compression else "",
         down=(0, max(ms(history.healed), 0)) if fault else None,
         bands=_bands(history, ms),
         marks=list(_marks(history, scenario, ms)),

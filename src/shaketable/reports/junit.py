@@ -28,9 +28,9 @@ def junit_xml(result: Result) -> str:
     suites += _campaign(result)
     root = ET.Element("testsuites", {"name": f"shaketable {result.command}", "time": f"{result.seconds:.3f}"})
     for suite in suites:
-        _count(suite, list(suite))
+        _count(suite, suite.findall("testcase"))
     root.extend(suites)
-    _count(root, [case for suite in suites for case in suite])
+    _count(root, [case for suite in suites for case in suite.findall("testcase")])
     for element in root.iter():
         if element.text:
             element.text = "\n".join(indented(line) for line in element.text.split("\n"))
@@ -45,6 +45,9 @@ def _variant(result: Result, scenario: ScenarioResult) -> ET.Element:
     name = f"{scenario.name}.{scenario.variant}"
     seconds = sum(trial.seconds for trial in scenario.trials)
     suite = ET.Element("testsuite", {"name": name, "timestamp": result.began, "time": f"{seconds:.3f}"})
+    if scenario.compression is not None:
+        properties = ET.SubElement(suite, "properties")
+        ET.SubElement(properties, "property", {"name": "compression", "value": scenario.compression.words})
     cells = digest(result, scenario)
     for cell in cells:
         _cell(suite, name, cell)

@@ -26,7 +26,7 @@ def write_summary(
 def summary_markdown(result: Result, functions: Found | None = None, blocked: BlockedFound | None = None) -> str:
     """Make the text of `summary.md`; it names the functions that were degraded, and who blocked others for too long."""
     digests = [(scenario, digest(result, scenario)) for scenario in result.scenarios]
-    lines = [f"## shaketable: {headline(result)}", "", *_matrix(digests), ""]
+    lines = [f"## shaketable: {headline(result)}", "", *_matrix(digests), "", *_compressed(result)]
     for scenario, cells in digests:
         told = [cell for cell in cells if cell.told]
         for cell in sorted(told, key=lambda cell: cell.status == "passed"):
@@ -75,6 +75,12 @@ def _matrix(digests: list[tuple[ScenarioResult, list[CellDigest]]]) -> Iterator[
         said = came_to(scenario.verdict, scenario.expected, scenario.as_expected)
         mark = "✅" if scenario.as_expected else "❌"
         yield f"| {plain(scenario.name)} | {plain(scenario.variant)} | **all** | {mark} {said} {'| ' * 8}".rstrip()
+
+
+def _compressed(result: Result) -> Iterator[str]:
+    """Say beside the matrix's times where time passes faster than life."""
+    told = {part.name: part.compression.words for part in result.scenarios if part.compression}
+    yield from (f"Times of {plain(name)} are of trials: {plain(words)}.\n" for name, words in told.items())
 
 
 def _cell(scenario: ScenarioResult, cell: CellDigest, also: Sequence[str]) -> Iterator[str]:

@@ -30,6 +30,8 @@ def show_matrix(result: Result, console: Console, report: Path | None = None, fu
             if scenario.name == name:
                 _variant(table, scenario, cells, (yes, no))
         console.print(table)
+        for words in dict.fromkeys(s.compression.words for s in result.scenarios if s.name == name and s.compression):
+            console.print(Text(one_line(words), "dim"))
         console.print()
     unexpected_first = sorted(
         (

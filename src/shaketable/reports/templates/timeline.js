@@ -133,7 +133,7 @@ function described(data) {
   const count = (outcome) => data.arrivals.outcome.filter((o) => o === outcome).length;
   const blockers = data.locks.flatMap((lane) => lane.rows.filter((row) => row.bad).map((row) => `${row.who} at ${lane.holder}`));
   const degraded = data.status.functions.filter((row) => row.spells.length).map((row) => row.name);
-  return `Timeline from ${seconds(data.start, 1)} to ${seconds(data.end, 1)}, 0 is ${data.zero}. ` +
+  return `Timeline from ${seconds(data.start, 1)} to ${seconds(data.end, 1)}, 0 is ${data.zero}.${data.life ? ` 1 s is ${data.life} of life.` : ""} ` +
     `${degraded.length ? `Degraded functions: ${degraded.join(", ")}.` : "No function was degraded."} ` +
     `${late.length ? `Wrongly listed or missing: ${late.join(", ")}.` : "No list was wrong beyond its limit."} ` +
     `${blockers.length ? `Blocked others: ${blockers.join(", ")}. ` : ""}` +
@@ -162,7 +162,8 @@ function render(svg, data, state) {
   }
   y = latencies(data, y + 26, chart);
   axis(state, y, { add, behind, x, left, right, top: lanesTop });
-  scene.height = y + 34;
+  if (data.life) add("text", { class: "end", x: right + 8, y: y + 32 }, `1 s here is ${data.life} of life`);
+  scene.height = y + (data.life ? 40 : 34);
 
   if (data.down) {
     const [a, b] = clipped(data.down[0], data.down[1]);
