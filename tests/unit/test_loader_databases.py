@@ -96,6 +96,20 @@ ONE_MISTAKE = [
     ("gauge of nobody", "cpu pg", "cpu", "gauges.store-cpu: of which instance? as in 'cpu store'"),
     ("gauge of two", "cpu pg", "cpu pg web", "gauges.store-cpu: must be a word and one instance"),
     (
+        "list of what runs",
+        "running: names",
+        "running: ens pg",
+        "14:49: observers.holders.kernel.lists.running: 'ens' is neither names nor starts nor ends nor limits; did you mean",
+    ),
+    ("limits of nobody", "running: names", "running: limits", "of which instance or nested host? as in 'limits store'"),
+    (
+        "ends of two",
+        "running: names",
+        "running: ends pg web",
+        "must be a word and one instance, as in ends or 'ends store'",
+    ),
+    ("names of one", "running: names", "running: names pg", "'names' is of all that runs, so no instance follows it"),
+    (
         "instance of what has none",
         'at: "web:80"',
         'at: "web:80", instance: web',
@@ -129,6 +143,20 @@ def test_one_mistake_is_one_problem(old: str, new: str, expected: str) -> None:
     found = problems(GOOD.replace(old, new, 1))
     assert len(found) == 1, found
     assert expected in found[0]
+
+
+@pytest.mark.parametrize("word", ["starts", "ends", "ends pg", "ends host-3", "limits pg", "limits host-3/web"])
+def test_the_kernel_tells_of_all_or_of_one(word: str) -> None:
+    """An instance or a nested host follows where a list is of one; that it is one of the topology's is found too."""
+    text = GOOD.replace("running: names", f"running: {word}")
+    assert problems(text) == []
+    root, _ = read_yaml(text, "f")
+    assert root is not None
+    assert list(check_instances(root, ["pg", "host-3", "host-3/web"])) == []
+    told = [message for _, message in check_instances(root, ["other"]) if "lists" in message]
+    instance = word.partition(" ")[2]
+    expected = [f"observers.holders.kernel.lists.running: no instance {instance!r}; possible here: other"]
+    assert told == (expected if instance else [])
 
 
 def test_instances_are_those_of_the_topology() -> None:

@@ -80,6 +80,8 @@ def check_instances(root: Node, instances: Sequence[str]) -> Found:
         named = [("instance", holder.get("instance"))]
         if holder.text("kind") == "containers":
             named += [(f"gauges.{key}", node) for key, node in entries(holder, "gauges")]
+            lists = entries(holder, "lists")
+            named += [(f"lists.{key}", node) for key, node in lists if " " in str(node.value)]
         for what, node in named:
             wanted = str(node.value).rpartition(" ")[2] if node else ""
             if node and wanted not in instances:
@@ -87,12 +89,15 @@ def check_instances(root: Node, instances: Sequence[str]) -> Found:
                 yield at(node), f"{where}.{what}: no instance {wanted[:60]!r}; {hint}"
 
 
+_OF_ONE: Final = {"ends": "ends or 'ends store'", "limits": "'limits store'"}
+"""Lists that are of one instance or nested host, and how they are written."""
+
+
 def _of_containers(where: str, holder: Node) -> Found:
     """Check the words for what the kernel says of containers."""
     for key, node in entries(holder, "lists"):
-        if isinstance(node.value, str) and node.value not in CONTAINERS:
-            said = f"{node.value[:60]!r} is neither {' nor '.join(CONTAINERS)}"
-            yield at(node), f"{where}.lists.{key}: {said}; {suggestion(node.value, CONTAINERS)}"
+        if isinstance(node.value, str):
+            yield from _list_of_containers(f"{where}.lists.{key}", node, node.value)
     for key, node in entries(holder, "gauges"):
         if not isinstance(node.value, str):
             continue
@@ -104,6 +109,19 @@ def _of_containers(where: str, holder: Node) -> Found:
             yield at(node), f"{where}.gauges.{key}: of which instance? as in '{word} store'"
         elif instance != instance.strip() or " " in instance:
             yield at(node), f"{where}.gauges.{key}: must be a word and one instance, as in '{word} store'"
+
+
+def _list_of_containers(where: str, node: Node, what: str) -> Found:
+    """Check one list's word, and the instance after it."""
+    word, blank, instance = what.partition(" ")
+    if word not in CONTAINERS:
+        yield at(node), f"{where}: {word[:60]!r} is neither {' nor '.join(CONTAINERS)}; {suggestion(word, CONTAINERS)}"
+    elif blank and word not in _OF_ONE:
+        yield at(node), f"{where}: {word!r} is of all that runs, so no instance follows it"
+    elif blank and (not instance or instance != instance.strip() or " " in instance):
+        yield at(node), f"{where}: must be a word and one instance, as in {_OF_ONE[word]}"
+    elif not blank and word == "limits":
+        yield at(node), f"{where}: of which instance or nested host? as in {_OF_ONE[word]}"
 
 
 def _of_a_database(where: str, holder: Node, place: tuple[int, int]) -> Found:

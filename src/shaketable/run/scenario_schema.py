@@ -8,7 +8,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from shaketable.faults import CATALOGUE
-from shaketable.model.scenario import CONTAINER_GAUGES, CONTAINERS, DATABASE_GAUGES, WAITS, Scenario
+from shaketable.model.scenario import CONTAINER_GAUGES, DATABASE_GAUGES, WAITS, Scenario
 from shaketable.model.units import Duration, Rate, Share, Window, show_duration, show_rate, show_share, show_window
 
 _UNITS: Final[tuple[tuple[Any, Callable[[Any], str]], ...]] = (
@@ -31,7 +31,7 @@ _KINDS: Final = [
             "properties": {
                 "at": _FORBIDDEN,
                 "path": _FORBIDDEN,
-                "lists": {"additionalProperties": {"enum": list(CONTAINERS)}},
+                "lists": {"additionalProperties": {"pattern": "^(names|starts|ends( [^ ]+)?|limits [^ ]+)$"}},
                 "gauges": {"additionalProperties": {"pattern": f"^({'|'.join(CONTAINER_GAUGES)}) [^ ]+$"}},
             },
             "anyOf": [{"required": ["lists"]}, {"required": ["gauges"]}],
