@@ -40,9 +40,7 @@ class Fact:
 def verdict_words(result: Result) -> VerdictWords:
     """Say the verdict in one sentence; its tone is that of the exit code."""
     lead = {None: result.verdict.capitalize(), True: "Proved", False: "Not proved"}[result.proved]
-    several = len({part.name for part in result.scenarios}) > 1
-    said = [(f"{part.name}, " if several else "") + _part(result, part) for part in result.scenarios]
-    sentence = "; ".join(said) or "no trial was run"
+    sentence = "; ".join(_parts(result)) or "no trial was run"
     if result.interrupted:
         sentence = f"interrupted; until then, {sentence}"
     elif result.problems:
@@ -50,6 +48,21 @@ def verdict_words(result: Result) -> VerdictWords:
     if result.residue:
         sentence += f"; {count(len(result.residue), 'thing')} left behind"
     return VerdictWords(_TONES.get(exit_code(result), "unsure"), lead, f"{sentence}.")
+
+
+def _parts(result: Result) -> list[str]:
+    """Say what each variant came to; what came out alike in every one of several scenarios is said once."""
+    names = list(dict.fromkeys(part.name for part in result.scenarios))
+    said: dict[str, list[str]] = {}
+    for part in result.scenarios:
+        said.setdefault(_part(result, part), []).append(part.name)
+    if not names[1:]:
+        return list(said)
+    everywhere = f"in all {len(names)} scenarios "
+    return [
+        everywhere + words if who == names else "; ".join(f"{name}, {words}" for name in who)
+        for words, who in said.items()
+    ]
 
 
 def _part(result: Result, part: ScenarioResult) -> str:
