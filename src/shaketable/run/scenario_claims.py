@@ -10,6 +10,7 @@ from shaketable.model.audit import RULES
 from shaketable.model.claims import Bystanders, FunctionsRecover, NoLeak, Slo
 from shaketable.model.scenario import CONTAINERS, WAITS, Steady
 from shaketable.model.units import parse_duration, parse_share, parse_window, show_duration, show_share
+from shaketable.run.scenario_kernel import check_kernel_claims
 from shaketable.run.scenario_rollout import lives
 from shaketable.run.scenario_shape import nearest, suggestion
 from shaketable.run.scenario_tree import Found, at, duration, elements, entries, read
@@ -22,6 +23,7 @@ def check_claims(root: Node) -> Found:
     yield from _gauges(root)
     yield from _again(root)
     yield from _waits(root)
+    yield from check_kernel_claims(root, _where)
     yield from _budgets(root)
     yield from _control(root)
     yield from _cohorts(root)
@@ -199,7 +201,12 @@ def _deadlines(root: Node) -> Found:
                 yield from _recovered_before_heal(node, _where(node, position, "within"), heal)
 
 
-_BEFORE_HEAL: Final[Mapping[str, str]] = {"leaves": "within", "runs-again": "within", "not-called": "after"}
+_BEFORE_HEAL: Final[Mapping[str, str]] = {
+    "leaves": "within",
+    "runs-again": "within",
+    "not-called": "after",
+    "runaway-ends": "within",
+}
 """By kind, the limit that counts from the fault and ends with heal."""
 
 

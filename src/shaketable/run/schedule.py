@@ -21,6 +21,7 @@ from shaketable.model.claims import (
     NotCalled,
     Recovers,
     Returns,
+    RunawayEnds,
     RunsAgain,
 )
 from shaketable.model.draw import between, draw, pick
@@ -246,7 +247,7 @@ def _course(scenario: Scenario, variant: str) -> Course | None:
 
 def _tail(expectation: Expectation) -> float:
     """How long after its fault an expectation can first be judged, seconds; 0 for what has no such limit."""
-    if isinstance(expectation, Leaves | Appears | RunsAgain | Alerted):
+    if isinstance(expectation, Leaves | Appears | RunsAgain | Alerted | RunawayEnds):
         return expectation.within
     if isinstance(expectation, Returns):
         return expectation.within if expectation.since == "fault" else 0.0
