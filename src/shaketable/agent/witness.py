@@ -15,7 +15,18 @@ from typing import Any, Final
 
 from shaketable.agent import kernel
 from shaketable.agent.changes import clients, commands, limits, names
-from shaketable.agent.looks import attempts, databases, datagrams, engines, gauges, requests, traces, usage, watches
+from shaketable.agent.looks import (
+    attempts,
+    databases,
+    datagrams,
+    ends,
+    engines,
+    gauges,
+    requests,
+    traces,
+    usage,
+    watches,
+)
 from shaketable.agent.wire import ReaderGoneError, Writer, lines
 
 Look = dict[str, Any]
@@ -28,6 +39,7 @@ SEES: Final[Mapping[str, Callable[[Look], Reading]]] = {
     "command": commands.see,
     "crowd": requests.see_crowd,
     "database": databases.see,
+    "ends": ends.see,
     "nested-engine": engines.see,
     "running": engines.see_running,
     "descriptors": limits.see_descriptors,

@@ -38,6 +38,17 @@ class Places:
             raise AgentError(f"{instance} cannot be looked at: it does not run; what does: {known}")
         return {"cgroup": self.hosts[host], "container": container}
 
+    @property
+    def everything(self) -> Mapping[str, Mapping[str, str]]:
+        """Where each instance and nested host is, by the name that entries have."""
+        inside = {name: self.of(name) for name in self.inside.values()}
+        return {name: {"cgroup": cgroup} for name, cgroup in {**self.containers, **self.hosts}.items()} | inside
+
+    def entry(self, instance: str) -> str:
+        """What an instance or nested host is called in entries."""
+        cgroup = self.named.get(instance)
+        return next((name for name, other in self.containers.items() if other == cgroup), instance)
+
 
 def places(instances: Instances, hosts: Mapping[str, Sequence[str]], agent: FaultAgent) -> Places:
     """Find where the containers of a topology that is up are. Raises AgentError, EngineError, TopologyError."""
@@ -78,6 +89,7 @@ class Running:
         self._looks: dict[str, Mapping[str, object]] = {
             "x": {"see": "running", "containers": dict(where.containers), "hosts": dict(where.hosts)},
             **({"g": {"see": "gauges", "instances": counted}} if counted else {}),
+            **({"e": {"see": "ends", "instances": dict(where.everything)}} if _asked(holders, "ends") else {}),
         }
         every = min(holder.pace or 0.0 for holder in holders.values())
         self._watch = Beside(list(holders), every, witness, self._take, on_look=on_look, on_beat=on_beat)
@@ -96,6 +108,8 @@ class Running:
         running = seen["x"]
         lists: dict[str, tuple[str, ...] | None] = {}
         lists |= {} if "error" in running else entries(running, self._where.inside)
+        if "e" in seen and "error" not in seen["e"]:
+            lists |= self._ends(seen["e"]["ends"])
         counted = seen.get("g", {})
         at, rows = float(counted.get("at", 0.0)), counted.get("counters", {})
         gauges = self._rates.gauges(at, rows)
@@ -107,6 +121,20 @@ class Running:
             found |= {(holder, name): lists.get(what) for name, what in described.lists.items()}
             found |= {(holder, name): gauges.get(what) for name, what in described.gauges.items()}
         return float(running["at"]), found
+
+    def _ends(self, told: Sequence[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
+        """Lists `ends` of these ends, each with its instance's name; those of a nested host are also of what runs in it."""
+        found = {"ends": tuple(text for _, text in told)}
+        for what in _asked(self._holders, "ends"):
+            if instance := what.partition(" ")[2]:
+                name = self._where.entry(instance)
+                found[what] = tuple(text for of, text in told if of == name or of.startswith(f"{name}/"))
+        return found
+
+
+def _asked(holders: Mapping[str, Holder], word: str) -> list[str]:
+    """Lists that are asked for by this word, alone or with an instance."""
+    return sorted({what for one in holders.values() for what in one.lists.values() if what.partition(" ")[0] == word})
 
 
 def _words(holders: Mapping[str, Holder]) -> tuple[dict[str, set[str]], list[str]]:
