@@ -34,7 +34,8 @@ observers:
     kernel:
       kind: containers
       lists: {running: names, ended: ends, ended-a: ends server-1/tenant-a, limits-a: limits server-1/tenant-a}
-      gauges: {cpu: cpu server-1/tenant-a, memory: memory server-1/tenant-a, cpu-b: cpu server-1/tenant-b, kills: oom-kills server-1}
+      gauges: {cpu: cpu server-1/tenant-a, memory: memory server-1/tenant-a, cpu-b: cpu server-1/tenant-b,
+               kills: oom-kills server-1/tenant-a}
     queue: {kind: http-json, at: "queue:8081", gauges: {backlog: depth}, lists: {ids: stored}}
 steady:
   lists: {running: 12}

@@ -68,7 +68,7 @@ def limits_hold(e: LimitsHold, history: TrialHistory, fault: FaultRecord, scenar
     start, end = well_since(history, scenario), history.ended
     views = [(copy.holder, looked(copy, start, end)) for copy in copies(history, e.list)]
     tables = [table for holder, spans in views for table in _tables(holder, spans)]
-    wanted = [t for t in tables if t.limit in e.limits]
+    wanted = [t for limit in e.limits for t in tables if t.limit == limit]
     wrong = [w for table in wanted if (w := _wrong(table)) is not None]
     if wrong:
         wrong.sort(key=lambda w: w.at)
