@@ -42,15 +42,15 @@ def looked(copy: Copy, start: float, end: float) -> tuple[Span, ...]:
     return tuple(s for s in found if s.end > s.start)
 
 
-def read_entries(kind: type[_Entry], entries: Iterable[str]) -> tuple[list[_Entry], int]:
-    """Read entries back, and count those that could not be."""
+def read_entries(kind: type[_Entry], entries: Iterable[str]) -> tuple[list[_Entry], list[str]]:
+    """Read entries back; and those that could not be, as they are."""
     found: list[_Entry] = []
-    odd = 0
+    odd: list[str] = []
     for text in sorted(entries):
         try:
             found.append(kind.model_validate_json(text))
         except ValidationError:
-            odd += 1
+            odd.append(text)
     return found, odd
 
 
@@ -68,7 +68,8 @@ def unread(history: TrialHistory, name: str, start: float, end: float, gap: floa
     """Why an end that happened between two moments could be missing from the list; empty if it could not.
 
     What ended stays on the list for a while, so that a short time in which nobody could read it hides nothing: only
-    what the last look does not tell is lost, and entries that nobody understands.
+    what the last look does not tell is lost. An entry that is no end of a process says that some were not heard of; one
+    that was there at the start is about what came before.
     """
     held = copies(history, name)
     if not held:
@@ -80,8 +81,9 @@ def unread(history: TrialHistory, name: str, start: float, end: float, gap: floa
         last = max(s.end for s in spans if s.entries is not None)
         if end - last > gap:
             return f"the list {name} of {copy.holder} could not be read in the last {show(end - last)}"
-        if odd := read_entries(End, copy.entries())[1]:
-            return f"{odd} entries of the list {name} of {copy.holder} are no ends of processes"
+        new = {entry for span in spans for entry in span.entries or ()} - copy.known_at(start)
+        if odd := read_entries(End, new)[1]:
+            return f"the list {name} of {copy.holder} says of itself: {odd[0][:200]}"
     return ""
 
 

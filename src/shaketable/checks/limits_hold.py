@@ -154,8 +154,8 @@ def _hidden(e: LimitsHold, holder: str, spans: Sequence[Span], tables: Sequence[
         return f"the list {e.list} of {holder} could not be read for {show_duration(longest)}"
     if spans[-1].entries is None and spans[-1].end - spans[-1].start > _RESTART / 2:
         return f"the list {e.list} of {holder} could not be read when the trial ended"
-    if odd := sum(read_entries(Limit, span.entries or ())[1] for span in spans):
-        return f"{odd} entries of the list {e.list} of {holder} are no limits"
+    if odd := [text for span in spans for text in read_entries(Limit, span.entries or ())[1]]:
+        return f"the list {e.list} of {holder} says of itself: {odd[0][:200]}"
     told = {table.limit for table in tables if table.holder == holder}
     missing = [limit for limit in dict.fromkeys((*e.limits, *e.reached)) if limit not in told]
     return f"{holder} said nothing of the limit of {names(missing)} of {of or e.list}" if missing else ""

@@ -34,8 +34,7 @@ def spared(e: Spared, history: TrialHistory, fault: FaultRecord, scenario: Scena
     paces = [h.pace or 0.0 for h in scenario.observers.holders.values() if e.list in h.lists]
     gap = scenario.observers.max_gap + max(paces, default=0.0)
     if unseen := unread(history, e.list, fault.injected, history.ended, gap):
-        because = f"{unseen} after the {fault.kind}"
-        return finding(e, "unknown", because, None, 0.0, unit=_UNIT, evidence=evidence)
+        return finding(e, "unknown", unseen, None, 0.0, unit=_UNIT, evidence=evidence)
     own = f"; of those {len(killed)} {'was' if len(killed) == 1 else 'were'}" if killed else ""
     because = f"no process outside of {names(targets)} was killed for want of memory{own}"
     return finding(e, "pass", because, 0.0, 0.0, unit=_UNIT, evidence=evidence)
