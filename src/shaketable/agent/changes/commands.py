@@ -42,7 +42,7 @@ def _run(step: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     uid, gid = (int(status[name].split()[1]) for name in ("Uid", "Gid"))
     variables = Path(f"/proc/{step['pid']}/environ").read_bytes().decode(errors="replace").split("\0")
     environment = dict(one.split("=", 1) for one in variables if "=" in one)
-    words = enter(step["pid"], step["start"], uid, gid, list(step["words"]))
+    words = enter(step["pid"], step["start"], uid, gid, list(step["words"]), among_its_processes=True)
     try:
         return subprocess.run(
             words, capture_output=True, text=True, errors="replace", check=False, timeout=_LIMIT, env=environment
