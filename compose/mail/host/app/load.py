@@ -32,7 +32,7 @@ class Meter:
 
     def __init__(self, tree: Path) -> None:
         one_tree = (tree / "cgroup.controllers").exists()
-        self._memory, self._cpu, self._pids = (tree, tree, tree) if one_tree else _folders(tree)
+        self._memory, self._cpu, self._used, self._pids = (tree,) * 4 if one_tree else _folders(tree)
         self._one_tree = one_tree
         self._before = (time.monotonic(), self._cpu_seconds())
 
@@ -67,15 +67,15 @@ class Meter:
 
     def _cpu_seconds(self) -> float:
         if self._one_tree:
-            lines = (self._cpu / "cpu.stat").read_text().splitlines()
+            lines = (self._used / "cpu.stat").read_text().splitlines()
             return int(dict(line.split() for line in lines)["usage_usec"]) / 1e6
-        return int((self._cpu / "cpuacct.usage").read_text()) / 1e9
+        return int((self._used / "cpuacct.usage").read_text()) / 1e9
 
 
-def _folders(tree: Path) -> tuple[Path, Path, Path]:
-    """Folders of version 1; cpu and cpuacct are mounted as one, under names that differ."""
-    cpu = next((tree / name for name in ("cpu,cpuacct", "cpuacct,cpu") if (tree / name).exists()), tree / "cpu")
-    return tree / "memory", cpu, tree / "pids"
+def _folders(tree: Path) -> tuple[Path, Path, Path, Path]:
+    """Folders of version 1: memory, cpu, cpuacct, pids; cpu and cpuacct may be mounted as one, under names that differ."""
+    both = next((tree / name for name in ("cpu,cpuacct", "cpuacct,cpu") if (tree / name).exists()), None)
+    return tree / "memory", both or tree / "cpu", both or tree / "cpuacct", tree / "pids"
 
 
 def _share(used: float, limit: float) -> float:

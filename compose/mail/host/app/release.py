@@ -2,7 +2,7 @@
 """release [VERSION [LOOP]]: install a release of the mailer, and end the runs of the one before; or say which it is.
 
     release             mailer 1.0
-    release 1.1 cpu     also: memory, fork, leak
+    release 1.1 cpu     also: memory, fork, leak, and later: cpu, five days after the release was installed
     release 1.2
 
 Starts no process: it must get in when there is no room for another one.
