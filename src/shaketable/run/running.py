@@ -123,12 +123,15 @@ class Running:
         return float(running["at"]), found
 
     def _ends(self, told: Sequence[tuple[str, str]]) -> Mapping[str, tuple[str, ...]]:
-        """Lists `ends` of these ends, each with its instance's name; those of a nested host are also of what runs in it."""
+        """Lists `ends` of these ends, each with its instance's name; those of a nested host are also of what runs in it.
+
+        One of no instance says that some were lost, and whoever reads the list has to know.
+        """
         found = {"ends": tuple(text for _, text in told)}
         for what in _asked(self._holders, "ends"):
             if instance := what.partition(" ")[2]:
                 name = self._where.entry(instance)
-                found[what] = tuple(text for of, text in told if of == name or of.startswith(f"{name}/"))
+                found[what] = tuple(text for of, text in told if of in ("", name) or of.startswith(f"{name}/"))
         return found
 
 

@@ -72,7 +72,10 @@ class Ends:
         threading.Thread(target=self._listen, name="ends", daemon=True).start()
 
     def see(self, instances: Mapping[str, Mapping[str, str]]) -> Reading:
-        """Ends so far, as [instance, JSON text of an end], in order of time. Raises KernelError when some were lost."""
+        """Ends so far, as [instance, JSON text of an end], in order of time. Raises KernelError when some were lost.
+
+        From then on there is an entry of no instance that says so, and is no JSON.
+        """
         with self._lock:
             if instances != self._instances:
                 self._instances, self._places = instances, Places(instances)
@@ -81,6 +84,7 @@ class Ends:
             self._settle()
             if self._wrong:
                 wrong, self._wrong = self._wrong, ""
+                self._ended.append(("", f"{wrong}, at {time.monotonic():.2f}"))  # no later look is whole again
                 raise KernelError(wrong)
             return {"ends": [list(one) for one in self._ended], "blind": self._blind}
 
