@@ -143,9 +143,9 @@ def records(data: bytes, generate: Format, victim: Format) -> Iterator[Record]:
         kind, _, size = struct.unpack_from("=IHH", data, at)
         if size < 8 or at + size > len(data):
             return
-        if kind == _LOST:
+        if kind == _LOST and size >= 24:
             yield Lost(struct.unpack_from("=Q", data, at + 16)[0])
-        elif kind == _SAMPLE:
+        elif kind == _SAMPLE and size >= 28:
             pid, tid, ns, length = struct.unpack_from("=iiQI", data, at + 8)
             raw = data[at + 28 : at + 28 + length]
             number = int.from_bytes(raw[:2], sys.byteorder)
