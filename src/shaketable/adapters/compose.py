@@ -22,7 +22,7 @@ from shaketable.adapters.compose_model import ComposeModel, compose_model, neste
 from shaketable.adapters.compose_source import ComposeSource
 from shaketable.adapters.docker_engine import LANE_LABEL, RUN_LABEL, in_parallel
 from shaketable.adapters.engine_client import image_client
-from shaketable.adapters.image_build import News, image_id
+from shaketable.adapters.image_build import News, image_content, image_id
 from shaketable.adapters.nested_engine import NestedEngines
 from shaketable.adapters.paths import locked
 from shaketable.model.errors import EngineError, Problem, ScenarioError, TopologyError
@@ -108,10 +108,10 @@ class ComposeProject:
         return sorted({self._images.tags.get(s.name, s.image) for s in self._model.services.values()})
 
     def built(self) -> dict[str, str]:
-        """Image id by service, `host/service` in nested hosts; all of them are on the engine after `build`."""
+        """Digest of the image by service, `host/service` in nested hosts; all of them are on the engine after `build`."""
         with image_client(f"looking up the images of {self.folder.name}") as client:
             names = {name: self._images.tags.get(name, s.image) for name, s in self._outer_model.services.items()}
-            found = {name: image_id(client, image) for name, image in names.items()}
+            found = {name: image_content(client, image) for name, image in names.items()}
         for host, project in self.inner.items():
             found |= {f"{host}/{name}": image for name, image in project.built().items()}
         return found

@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import io
+import json
 import re
 import tarfile
 import time
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Final
 
 import docker
 from docker.errors import ImageNotFound
@@ -62,6 +63,34 @@ def image_id(client: docker.DockerClient, name: str) -> str:
         return str(client.images.get(name).id)
     except ImageNotFound:
         return ""
+
+
+_CONFIGURES: Final = (
+    *("Cmd", "Entrypoint", "Env", "ExposedPorts", "Healthcheck", "OnBuild"),
+    *("Shell", "StopSignal", "User", "Volumes", "WorkingDir"),
+)
+_NOT_ITS_OWN: Final = ("com.docker.compose.", "shaketable.")
+
+
+def image_content(client: docker.DockerClient, name: str) -> str:
+    """Digest of what a local image has in it and how it runs: its layers and configuration; empty when there is none.
+
+    An image's id depends on more: on the labels that compose gives it, with the name of the project that built it, and on
+    the time. Built again with the same layers from the cache, it is the same to whoever runs it, and has another id.
+    """
+    try:
+        found = client.images.get(name).attrs
+    except ImageNotFound:
+        return ""
+    config = found.get("Config") or {}
+    labels = config.get("Labels") or {}
+    parts = {
+        "layers": (found.get("RootFS") or {}).get("Layers") or [str(found["Id"])],
+        "machine": [found.get(key) or "" for key in ("Os", "Architecture", "Variant")],
+        "config": {key: config[key] for key in _CONFIGURES if config.get(key)},
+        "labels": {key: value for key, value in labels.items() if not key.startswith(_NOT_ITS_OWN)},
+    }
+    return f"sha256:{hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()}"
 
 
 def build_image(

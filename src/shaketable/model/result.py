@@ -119,7 +119,7 @@ class Build(Part):
     digest: str
     """64 hexadecimal digits that change with any service or image."""
     images: Mapping[str, str]
-    """Image id by service, `host/service` in nested hosts."""
+    """Digest of the image's layers and configuration by service, `host/service` in nested hosts."""
 
 
 class ScenarioResult(Part):

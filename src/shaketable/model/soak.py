@@ -18,7 +18,7 @@ from shaketable.model.scenario import Compression
 
 
 def build_of(images: Mapping[str, str]) -> Build:
-    """The build that consists of these images: their ids by service, `host/service` in nested hosts."""
+    """The build that consists of these images: their digests by service, `host/service` in nested hosts."""
     ordered = dict(sorted(images.items()))
     return Build(digest=sha256(dumps(ordered).encode()).hexdigest(), images=ordered)
 
@@ -70,7 +70,7 @@ class Ledger(Strict):
     soak: Literal[1] = Field(validation_alias="shaketable-soak", serialization_alias="shaketable-soak")
     """Version of the file's schema."""
     builds: Mapping[str, Mapping[str, str]] = {}
-    """Image id by service, by the build's digest."""
+    """Digest of the image by service, by the build's digest."""
     served: tuple[Soaked, ...] = ()
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
