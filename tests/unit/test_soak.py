@@ -115,6 +115,8 @@ def test_what_changed_is_told_service_by_service() -> None:
         "c is gone",
     )
     assert changes(None, {"a": "1"}) == ()
+    many = dict.fromkeys("abcdef", "1")
+    assert changes(many, dict.fromkeys(many, "2")) == ("the image of a, b, c and 3 more changed",)
 
 
 def test_every_service_and_its_place_makes_the_build() -> None:

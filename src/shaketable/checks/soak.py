@@ -18,6 +18,8 @@ from shaketable.model.soak import Ledger, Reset, Served, Soaked
 _SHORT = 12
 _KEPT = 50
 """So many builds are kept of a variant of a scenario, the latest: the file stays small."""
+_NAMED = 4
+"""So many services are named of those whose image changed: many are often made from one."""
 
 
 def cell_of(axis: Mapping[str, str]) -> str:
@@ -157,6 +159,8 @@ def changes(before: Mapping[str, str] | None, now: Mapping[str, str] | None) -> 
 
 
 def _several(names: Sequence[str]) -> str:
+    if len(names) > _NAMED:
+        names = [*names[: _NAMED - 1], f"{len(names) - _NAMED + 1} more"]
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
