@@ -20,14 +20,14 @@ demo: setup ## The first incident, both variants: a printed matrix and the path 
 	$(BIN)/shaketable prove $(SCENARIO) --trials $(TRIALS) --seed $(SEED) --lanes $(LANES) $(if $(OUT),--out $(OUT))
 
 test: setup ## All tests: those without Docker, then those on real containers
-	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/unit -n auto
 	$(BIN)/python -m pytest tests/docker
 
 fuzz: .venv/ready ## 5,000 generated fault specifications, valid and not
 	FUZZ=5000 $(BIN)/python -m pytest tests/unit/test_fault_fuzz.py
 
 matrix: setup ## Every fault with every bad end (agent, harness, target, engine): long
-	CLEANUP_HARNESS=all RESTART_KINDS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py \
+	CLEANUP_EVENTS=all CLEANUP_HARNESS=all RESTART_KINDS=all $(BIN)/python -m pytest tests/docker/test_cleanup_matrix.py \
 		tests/docker/test_harness_ends.py tests/docker/test_engine_restart.py
 
 ledger: setup ## Acknowledged writes under power-off, 30 trials of each: minutes
