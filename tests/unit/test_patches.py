@@ -23,10 +23,11 @@ def _hunks(patch: str) -> Iterator[tuple[str, list[str]]]:
 
 @pytest.mark.parametrize("patch", PATCHES, ids=lambda path: path.stem)
 def test_a_patch_fits(patch: Path) -> None:
-    """A patch stands beside what it changes, and fits it to the letter: an image is built without fuzz."""
+    """A patch stands beside what it changes, or the app's folder does, and fits to the letter: images are built without fuzz."""
     hunks = list(_hunks(patch.read_text()))
     assert hunks
     for name, lines in hunks:
-        source = (patch.parent / name).read_text().splitlines()
+        root = next(folder for folder in (patch.parent, patch.parent.parent / "app") if (folder / name).is_file())
+        source = (root / name).read_text().splitlines()
         places = range(len(source) - len(lines) + 1)
         assert any(source[at : at + len(lines)] == lines for at in places), f"{patch.name}: {name}: {lines}"
