@@ -111,12 +111,12 @@ def await_that(condition: Any, limit: float, what: Any) -> None:
 
 
 @contextmanager
-def nested_site() -> Iterator[NestedSite]:
-    """Bring the topology up for a block, and leave nothing of it."""
+def nested_site(topology: Path = TOPOLOGY) -> Iterator[NestedSite]:
+    """Bring a topology up for a block, and leave nothing of it."""
     engine = DockerEngine()
     image = ensure_tools_image(print)
     with session(new_run(), engine, image, print) as live:
-        project = ComposeProject(TOPOLOGY, ["compose.yaml"], f"st-{live.run}-nested", live.run, "1")
+        project = ComposeProject(topology, ["compose.yaml"], f"st-{live.run}-{topology.name}", live.run, "1")
         project.up(print)
         site = NestedSite(project, engine, live.keeper)
         live.keeper.care(site.facts(list(site.instances.outer)))

@@ -16,6 +16,7 @@ import docker
 import pytest
 
 from shaketable.adapters.compose import ComposeProject
+from shaketable.adapters.configured_limits import configured_limits
 from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.fault_agent import FaultAgent, Witness
 from shaketable.adapters.instances import Instances
@@ -145,8 +146,14 @@ def store(dialect: str, folder: Path, engine: DockerEngine, image: str, run: str
             on_beat=heard.beat,
             on_error=heard.errors.append,
         )
+        limits = configured_limits(project)
         running = Running(
-            {"kernel": kernel}, where, Witness(engine, image, run), on_look=heard.look, on_beat=heard.beat
+            {"kernel": kernel},
+            where,
+            Witness(engine, image, run),
+            configured=limits,
+            on_look=heard.look,
+            on_beat=heard.beat,
         )
         made = Store(dialect, instances.outer["store"], heard)
         try:
