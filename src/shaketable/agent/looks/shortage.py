@@ -35,9 +35,12 @@ class _Watched:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self.inode = _inode(folder)
         self._event = -1
         self._known = 0
         self.last = float("-inf")
+        if not self.inode:
+            raise FileNotFoundError(folder)
         control = folder / "memory.oom_control"
         if control.exists():
             self._event = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
@@ -84,7 +87,8 @@ class Shortage:
 
     def watch(self, cgroups: Mapping[str, str]) -> None:
         """Watch these and no others from now on: what each is called, by cgroup. What is gone or not there is passed over."""
-        for cgroup in [known for known in self._watched if known not in cgroups or not folder_of(known).is_dir()]:
+        # A container's next life has another cgroup under the same name.
+        for cgroup in [c for c, one in self._watched.items() if c not in cgroups or _inode(folder_of(c)) != one.inode]:
             self._watched.pop(cgroup).close()
         for cgroup in cgroups:
             if cgroup not in self._watched:
@@ -93,13 +97,15 @@ class Shortage:
 
     def whose(self, cgroup: str, names: Mapping[str, str]) -> str:
         """In the name of which limit a process in this cgroup was just picked; `names` by cgroup."""
+        before = set(self._watched.values())
+        self.watch(names)
         path = [place for place in _upwards(cgroup) if place in self._watched]
         short = [place for place in path if self._watched[place].rose()]
         if short:
             return f"the memory limit of {names.get(short[-1], short[-1])}"
         # One that began only just now was not watched yet: its own counter says whether it ran into its limit.
         for place in _upwards(cgroup):
-            if place in names and _failed(folder_of(place)):
+            if place in names and self._watched.get(place) not in before and _failed(folder_of(place)):
                 return f"the memory limit of {names[place]}"
         return MACHINE
 
@@ -119,6 +125,13 @@ def _upwards(cgroup: str) -> list[str]:
     """Names a cgroup and those above it."""
     parts = cgroup.split("/")
     return ["/".join(parts[:end]) for end in range(len(parts), 0, -1)]
+
+
+def _inode(folder: Path) -> int:
+    """Tell a folder from another of its name; 0 when there is none."""
+    with contextlib.suppress(OSError):
+        return folder.stat().st_ino
+    return 0
 
 
 def _failed(folder: Path) -> bool:
