@@ -15,6 +15,8 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from load import Load, Meter
@@ -30,22 +32,77 @@ _CHAIN = "DOCKER-USER"
 _COMMENT = "the provider restricts the central server"
 
 
+class Spare:
+    """A process that is kept ready to become iptables, for when the server has no room for another one."""
+
+    def __init__(self) -> None:
+        self._order: int | None = None
+        self._process = 0
+
+    def be_ready(self) -> None:
+        """Have one. Raises BlockingIOError when there is no room for it."""
+        if self._order is not None:
+            return
+        words, order = os.pipe()
+        try:
+            self._process = os.fork()
+        except BlockingIOError:
+            os.close(words)
+            os.close(order)
+            raise
+        if self._process == 0:
+            os.close(order)
+            _become_iptables(words)
+        os.close(words)
+        self._order = order
+
+    def iptables(self, *words: str) -> None:
+        """Have iptables do this. Raises BlockingIOError, and CalledProcessError when it did not do it."""
+        self.be_ready()
+        if (order := self._order) is not None:
+            self._order = None
+            os.write(order, json.dumps(words).encode())
+            os.close(order)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._process, 0)[1])
+        self._process = 0
+        if code:
+            raise subprocess.CalledProcessError(code, ["iptables", *words])
+
+
+def _become_iptables(order: int) -> None:
+    """What a spare process does; never returns."""
+    try:
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        if text := os.read(order, 4096):  # nothing: the firewall has gone
+            os.execvp("iptables", ["iptables", "-w", "5", *json.loads(text)])
+    finally:
+        os._exit(1)
+
+
 class Rules:
-    """The one rule that is ours, told by its comment. Raises CalledProcessError."""
+    """The one rule that is ours, told by its comment. Raises CalledProcessError and BlockingIOError."""
 
     def __init__(self) -> None:
         self.address = ""
         """Address that is shut out, or nothing."""
-        self.shut_out("")
+        self.spare = Spare()
+        for line in _iptables("-S", _CHAIN).splitlines():
+            if f'"{_COMMENT}"' in line:  # an earlier life's
+                _iptables("-D", *_words(line.removeprefix("-A ")))
 
     def shut_out(self, address: str) -> None:
         """Have the rule for this address and no other; for none there is no rule."""
-        for line in _iptables("-S", _CHAIN).splitlines():
-            if f'"{_COMMENT}"' in line and (not address or f"-s {address}/32" not in line):
-                _iptables("-D", *_words(line.removeprefix("-A ")))
-        if address and f"-s {address}/32" not in _iptables("-S", _CHAIN):
-            _iptables("-I", _CHAIN, "1", "-s", address, "-m", "comment", "--comment", _COMMENT, "-j", "DROP")
-        self.address = address
+        if self.address and self.address != address:
+            self.spare.iptables("-D", _CHAIN, *_rule(self.address))
+            self.address = ""
+        if address and address != self.address:
+            self.spare.iptables("-I", _CHAIN, "1", *_rule(address))
+            self.address = address
+
+
+def _rule(address: str) -> list[str]:
+    return ["-s", address, "-m", "comment", "--comment", _COMMENT, "-j", "DROP"]
 
 
 def _iptables(*words: str) -> str:
@@ -92,13 +149,13 @@ class Firewall:
         self._rules = Rules()
         self._judge = Judge()
         self._address = ""
-        self._resolved = -_RESOLVE
         self._load = Load(0.0, 0.0, 0.0)
 
     async def run(self) -> None:
         """Work until SIGTERM; the rule goes with this program."""
         done = asyncio.Event()
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, done.set)
+        resolving = asyncio.create_task(self._resolve())
         server = await asyncio.start_server(self._answer, port=PORT)
         print(f"{HOST}/firewall is up", flush=True)
         try:
@@ -110,38 +167,38 @@ class Firewall:
                     continue
         finally:
             server.close()
+            resolving.cancel()
             self._rules.shut_out("")
 
     async def _turn(self) -> None:
         self._load = self._meter.look()
         restricted, before = self._judge.see(time.monotonic(), self._load.most), self._rules.address
-        if restricted:
-            await self._resolve()
         wanted = self._address if restricted else ""
+        with suppress(BlockingIOError):
+            self._rules.spare.be_ready()
         if wanted != before:
             try:
-                await asyncio.to_thread(self._rules.shut_out, wanted)
-            except (
-                OSError,
-                subprocess.CalledProcessError,
-            ) as error:  # no room for a process: the next turn tries again
+                self._rules.shut_out(wanted)
+            except (OSError, subprocess.CalledProcessError) as error:  # the next turn tries again
                 print(f"{HOST}/firewall: {error}", flush=True)
             else:
-                print(
-                    f"{HOST}/firewall: central {f'({wanted}) is restricted' if wanted else 'is let in'}: {self._load}",
-                    flush=True,
-                )
+                what = f"central ({wanted}) is restricted" if wanted else "central is let in"
+                print(f"{HOST}/firewall: {what}: {self._load}", flush=True)
 
     async def _resolve(self) -> None:
-        """Learn the central server's address; while it cannot be learned the last one stands."""
-        if time.monotonic() - self._resolved < _RESOLVE:
-            return
-        try:
-            found = await asyncio.get_running_loop().getaddrinfo("central", None, family=socket.AF_INET)
-            self._address = str(found[0][4][0])
-            self._resolved = time.monotonic()
-        except OSError as error:
-            print(f"{HOST}/firewall: where is central? {error}", flush=True)
+        """Learn the central server's address again and again; while it cannot be learned the last one stands.
+
+        The one thread for it is there from the first time on, so that later there need be no room for it.
+        """
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        while True:
+            try:
+                found = await loop.getaddrinfo("central", None, family=socket.AF_INET)
+                self._address = str(found[0][4][0])
+            except OSError as error:
+                print(f"{HOST}/firewall: where is central? {error}", flush=True)
+            await asyncio.sleep(_RESOLVE)
 
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
