@@ -20,7 +20,7 @@ def row(**others: Any) -> dict[str, Any]:
     """What was counted of an instance with limits of its own."""
     own = {**FREE, "cpu": 0.5, "memory": 64 << 20, "processes": 30}
     counted = {"life": 1, "held": 0.0, "bytes": 0, "tasks": 1, "peak": 1, "refused_by_it": None, "own": own}
-    return {**counted, "kills": {}, "met": {}, "refused": {}, "files": 3, "disk": 0, **others}
+    return {**counted, "kills": {}, "met": {}, "full": [], "refused": {}, "files": 3, "disk": 0, **others}
 
 
 def limits(*looks: tuple[float, Any], cpus: float = 0.0, **configured: float) -> dict[str, Limit]:
@@ -64,6 +64,8 @@ def test_hits_are_counted_from_the_first_look_and_of_its_own_limits_only() -> No
     assert limits((1.0, row()), (1.1, inner))["memory"].hits == 0
     outer = row(kills={"docker/w": 1}, met={"": 1})
     assert limits((1.0, row()), (1.1, outer))["memory"].hits == 1
+    unswapped = row(kills={"docker/w": 1}, full=[""])
+    assert limits((1.0, row()), (1.1, unswapped))["memory"].hits == 1
     late = row(kills={"": 1}, met={"": 1})
     assert limits((1.0, row()), (1.1, row(met={"": 1})), (3.0, late))["memory"].hits == 0
     assert limits((1.0, row(own=FREE)), (1.1, row(own=FREE, kills={"": 1}, met={"": 1})))["memory"].hits == 0

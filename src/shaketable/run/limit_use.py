@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 from shaketable.model.kernel import Limit, LimitName
@@ -43,7 +43,8 @@ class LimitUse:
         for name in NAMES:
             self._used[name] = max(self._used[name], used[name])
         self._met_at |= dict.fromkeys(rises["met"], at)
-        self._hit("memory", sum(kills for path, kills in rises["kills"].items() if self._whose(path, at) == ""))
+        by = {path: self._whose(path, at, row["full"]) for path in rises["kills"]}
+        self._hit("memory", sum(kills for path, kills in rises["kills"].items() if by[path] == ""))
         self._hit("cpu", sum(rises["held"].values()))
         limit = self._own["processes"]
         if row["refused_by_it"] is not None:
@@ -55,12 +56,12 @@ class LimitUse:
         if self._own.get(name) is not None:
             self._hits[name] += times
 
-    def _whose(self, path: str, at: float) -> str | None:
-        """Path of the nearest cgroup, from that of a killed process up, whose memory limit was just met."""
+    def _whose(self, path: str, at: float, full: Sequence[str]) -> str | None:
+        """Path of the nearest cgroup, from that of a killed process up, whose memory limit was just met, or is `full`."""
         steps = path.split("/") if path else []
         for length in range(len(steps), -1, -1):
             level = "/".join(steps[:length])
-            if at - self._met_at.get(level, -math.inf) <= _MET_FOR:
+            if level in full or at - self._met_at.get(level, -math.inf) <= _MET_FOR:
                 return level
         return None
 

@@ -3,7 +3,8 @@
 Where something is counted, by the kernel's Documentation/admin-guide/cgroup-v1/{memory,pids}.rst, cgroup-v2.rst and
 scheduler/sched-bwc.rst:
 - OOM kills: v1 `memory.oom_control` in the victim's own cgroup only; v2 `memory.events` in all above it too.
-- A memory limit that was met: v1 `memory.failcnt` of the cgroup with the limit; v2 `memory.events.local`, `oom`.
+- A memory limit that was met: v1 `memory.failcnt` of the cgroup with the limit, though not where the limit of memory and
+  swap together is the same (measured on Linux 6.18); v2 `memory.events.local`, `oom`.
 - Refused forks: `pids.events` of the cgroup that wanted to fork (v1, and v2 before Linux 6.11); since then v2 has them in
   the cgroup with the limit and all above it, and `pids.events.local` in the one with the limit alone.
 - Time held back: `cpu.stat` of the cgroup with the quota.
@@ -105,6 +106,20 @@ def met(folders: Folders) -> dict[str, int]:
         return _below(folders["memory"], "memory.failcnt", "")
     local, whole = folders["unified"] / "memory.events.local", folders["unified"] / "memory.events"
     return _present({"": _rows(local if local.exists() else whole).get("oom", 0)})
+
+
+def full(folders: Folders) -> list[str]:
+    """Paths of cgroups whose memory limit was reached at some time, of those where `met` cannot tell (v1 without swap)."""
+    if "memory" not in folders:
+        return []
+    found = []
+    for one in below(folders["memory"]):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            names = ("memory.limit_in_bytes", "memory.memsw.limit_in_bytes", "memory.max_usage_in_bytes")
+            limit, both, most = (int((one / name).read_text()) for name in names)
+            if limit == both and most >= limit:
+                found.append("" if one == folders["memory"] else str(one.relative_to(folders["memory"])))
+    return found
 
 
 def refused(folders: Folders) -> dict[str, int]:

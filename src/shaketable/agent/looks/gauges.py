@@ -24,6 +24,7 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     - "holder": the cgroup that has the tightest CPU limit, empty where none has;
     - "bytes" and "tasks" now, "peak" the most tasks so far;
     - "kills", "met", "refused": OOM kills, meetings of a memory limit and refused forks so far, by path below it;
+    - "full": paths whose memory limit was reached at some time, where "met" cannot tell;
     - "refused_by_it": forks refused by its own limit alone, None where the kernel does not say;
     - "most": {"cpu", "memory", "processes"}, the tightest limit on the way up, or the machine's;
     - "own": its own limits of those, and of "files" and "disk", None where it has none;
@@ -51,6 +52,7 @@ def _row(where: dict[str, Any]) -> dict[str, Any] | None:
             "peak": counters.most_tasks(folders),
             "kills": counters.kills(folders),
             "met": counters.met(folders),
+            "full": counters.full(folders),
             "refused": counters.refused(folders),
             "refused_by_it": counters.refused_by_it(folders),
             "most": {name: found[0] if found else machine[name] for name, found in tight.items()},
