@@ -308,6 +308,13 @@ def test_an_entry_that_a_claim_asks_for_identifies() -> None:
     assert "firewall listed server-1 on “restricted”, until +33 s" in text(of, by)
 
 
+def test_what_users_wrote_is_no_sign() -> None:
+    """Writes that arrive at a list which a claim holds to them say nothing of a fault, though they name its target."""
+    claimed = "  - {id: mails, kind: exactly-once, list: restricted, within: 9s}\n"
+    by = scenario(("  - {id: told,", claimed + "  - {id: told,"), (", restricted: 0", ""))
+    assert incident(trial(listed("firewall", "restricted", (), (2, (f"{A}/17",)))), by).phases == ()
+
+
 def test_what_was_so_before_the_fault_is_no_sign() -> None:
     """A gauge that was above its number, an alert that was there and a list that was short before: none is of the fault."""
     of = trial(

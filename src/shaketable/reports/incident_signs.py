@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from shaketable.checks.listed import Copy, copies
 from shaketable.checks.periods import control
 from shaketable.checks.readings import Gauge, gauges, stretches
-from shaketable.model.claims import Appears, NotBlocked, Returns
+from shaketable.model.claims import Appears, ExactlyOnce, NotBlocked, Returns, WritesKept
 from shaketable.model.history import TrialHistory
 from shaketable.model.kernel import End, Limit
 from shaketable.model.scenario import WAITS, Scenario
@@ -182,14 +182,15 @@ def _near(found: Iterable[tuple[float, float, float]]) -> list[tuple[float, floa
 def _lists(history: TrialHistory, scenario: Scenario, since: float, of: Sequence[Cause]) -> Iterator[Sign]:
     """Yield what left lists and came to them; of lists that steady state says nothing of, only what names a target."""
     asked = {e.list: e for e in scenario.expectations if isinstance(e, Appears)}
-    alerting = set(status.alert_lists(scenario))
+    others = set(status.alert_lists(scenario))  # and what users wrote: that it arrives is no sign of anything
+    others |= {e.list for e in scenario.expectations if isinstance(e, WritesKept | ExactlyOnce)}
     plain: dict[str, str] = {}
     for described in scenario.observers.holders.values():
         for name, word in described.lists.items():
             listing = (
                 word == "names" if described.kind == "containers" else (described.kind, word) != ("database", WAITS)
             )
-            if listing and name not in alerting:
+            if listing and name not in others:
                 plain[name] = described.kind
     for name, kind in plain.items():
         away: Kind = "absent" if kind == "containers" else "gone"
