@@ -1,6 +1,6 @@
 # Everything here does its own set-up; the second time that takes a few seconds.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test fuzz matrix ledger inbox drill check bench doctor clean
+.PHONY: help setup demo test fuzz matrix ledger inbox drill workspace mail check bench doctor clean
 SHELL := /bin/sh
 
 BIN := .venv/bin
@@ -41,6 +41,9 @@ drill: setup ## A database cluster destroyed and re-created under load, ten time
 
 workspace: setup ## The scenarios of the agents' workspace, both variants, 5 trials each: half an hour
 	$(BIN)/shaketable prove scenarios/workspace --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
+
+mail: setup ## The scenarios of the shared mail servers, both variants, 5 trials each: an hour
+	$(BIN)/shaketable prove scenarios/mail --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
 
 check: .venv/ready ## Lint, format and strict types
 	$(BIN)/ruff check .

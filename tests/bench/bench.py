@@ -5,6 +5,7 @@
 - sent-to-effective delay and skew by mode, largest gap between two looks, CPU of the observer
 - nested hosts: how soon an engine answers, and a project brought up in one against the same on the engine itself
 - the database observer: transactions per second with and without it, and what a look costs by open sessions
+- neighbours: p99 of those on another host while one host spins, against the time without, in turn
 - every fault by itself: sent-to-effective and heal, on 1 and 20 targets, beside other ways of doing it (faults.py)
 """
 
@@ -157,6 +158,7 @@ def main() -> None:
         without = naive(Path(scratch))
     import databases  # noqa: PLC0415  (they use what is defined here)
     import faults  # noqa: PLC0415
+    import neighbours  # noqa: PLC0415
     import nested  # noqa: PLC0415
 
     best = max(lanes, key=lambda row: row["valid_per_minute"])
@@ -171,6 +173,7 @@ def main() -> None:
                 else None,
                 "faults": faults.figures(Log()),
                 "nested_hosts": nested.figures(Log()),
+                "neighbours": neighbours.figures(Log()),
                 "database_observer": databases.figures(Log()),
                 "modes": by_mode([t for _, f in runs for t in f.result.scenarios[0].trials]),
             },

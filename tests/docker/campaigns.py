@@ -77,11 +77,11 @@ def trials_of(finished: Finished) -> tuple[Trial, ...]:
     return finished.result.scenarios[0].trials
 
 
-def proved(path: Path, out: Path) -> Finished:
+def proved(path: Path, out: Path, cells: Mapping[str, tuple[str, ...]] | None = None) -> Finished:
     """Both variants of a scenario, a trial each; asked once more when nothing could be concluded (a trial was invalid)."""
     finished = None
     for turn in ("first", "second"):
-        request = Request(command="prove", scenarios=load_all([path]), out=out / turn, seed=1)
+        request = Request(command="prove", scenarios=load_all([path]), out=out / turn, seed=1, cells=cells or {})
         finished = Campaign(request, Steps()).run()
         if exit_code(finished.result) != Exit.INCONCLUSIVE:
             break
