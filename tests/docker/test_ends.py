@@ -134,15 +134,16 @@ def test_who_ended_each_process(site: Site) -> None:
     end = site.ended(lambda e: e.signal == 9 and e.command == "sleep")
     assert (end.by, end.who) == ("guard", "bash of web")
 
+    # A watchdog outlives what it ends; a sender that is gone at once might not be known any more.
     site.run("threads", THREADS)
     pid = site.pid("threads")
-    site.watcher.exec_run(["sh", "-c", f"kill -TERM {pid}"])
+    site.watcher.exec_run(["sh", "-c", f"kill -TERM {pid}; sleep 0.3"])
     end = site.ended(lambda e: e.pid == pid)
     assert (end.by, end.who, end.signal) == ("watchdog", "sh of watcher", 15)
 
     site.run("polite", "import signal, sys\nsignal.signal(signal.SIGTERM, lambda *_: sys.exit(0))\nsignal.pause()")
     pid = site.pid("polite")
-    site.watcher.exec_run(["sh", "-c", f"kill -TERM {pid}"])
+    site.watcher.exec_run(["sh", "-c", f"kill -TERM {pid}; sleep 0.3"])
     end = site.ended(lambda e: e.pid == pid)
     assert (end.by, end.signal, end.code) == ("watchdog", 0, 0)
     assert end.who == "sh of watcher, which asked it by SIGTERM"
@@ -155,7 +156,9 @@ def test_who_ended_each_process(site: Site) -> None:
     site.pid("rest")
     site.web.kill()
     end = site.ended(lambda e: e.command == "sh" and e.signal == 9)
-    assert (end.by, end.who) == ("engine", "runc outside of the topology")
+    # What sends the engine's signal lives for a few milliseconds: on a busy machine it is gone before it can be looked at.
+    assert end.by == "engine"
+    assert end.who == "runc outside of the topology" or end.who.startswith("unknown: process "), end.who
     end = site.ended(lambda e: e.command == "rest")
     assert (end.by, end.signal) == ("engine", 9)
     assert end.who.startswith("the end of its container's first process, sh")
