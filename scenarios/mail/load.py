@@ -25,7 +25,7 @@ class Somebody(OpenLoopUser):
         self.cohort = {"server": server, "tenant": f"{server}/{tenant}", "place": f"{server}.{tenant}"}
         return f"/{server}/{tenant}"
 
-    @task(1)
+    @task(5)
     def page(self) -> None:
         """Look at the page."""
         self.client.get(f"{self._at()}/", name="page")
