@@ -20,7 +20,7 @@ demo: setup ## The first incident, both variants: a printed matrix and the path 
 	$(BIN)/shaketable prove $(SCENARIO) --trials $(TRIALS) --seed $(SEED) --lanes $(LANES) $(if $(OUT),--out $(OUT))
 
 test: setup ## All tests: those without Docker, then those on real containers
-	$(BIN)/python -m pytest tests/unit -n auto
+	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/docker
 
 fuzz: .venv/ready ## 5,000 generated fault specifications, valid and not
