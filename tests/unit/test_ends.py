@@ -17,9 +17,8 @@ from shaketable.agent.looks import ends, exits, lives, signals
 from shaketable.agent.looks.attribution import Facts, Source, Verdict, judge
 from shaketable.agent.looks.exits import Exec, Exit, Fork
 from shaketable.agent.looks.signals import BY_KERNEL, Format, Lost, Marked, Sent
-from shaketable.model.claims import Ender
 from shaketable.model.history import Look
-from shaketable.model.kernel import End
+from shaketable.model.kernel import End, Ender
 from shaketable.model.scenario import Holder
 from shaketable.run.running import Places, Running
 

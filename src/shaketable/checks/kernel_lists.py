@@ -64,16 +64,18 @@ def ended(history: TrialHistory, name: str, since: float) -> list[Ended]:
     return sorted(found.values(), key=lambda e: (e.end.at, e.end.pid))
 
 
-def unread(history: TrialHistory, name: str, start: float, end: float, gap: float) -> str:
-    """Why an end that happened between two moments could be missing from the list; empty if it could not.
+def unread(history: TrialHistory, scenario: Scenario, name: str, start: float) -> str:
+    """Why an end that happened from a moment on could be missing from the list; empty if it could not.
 
     What ended stays on the list for a while, so that a short time in which nobody could read it hides nothing: only
     what the last look does not tell is lost. An entry that is no end of a process says that some were not heard of; one
     that was there at the start is about what came before.
     """
-    held = copies(history, name)
+    held, end = copies(history, name), history.ended
     if not held:
         return f"nobody ever said what is on the list {name}"
+    paces = [holder.pace or 0.0 for holder in scenario.observers.holders.values() if name in holder.lists]
+    gap = scenario.observers.max_gap + max(paces, default=0.0)
     for copy in held:
         spans = looked(copy, start, end)
         if not any(s.entries is not None for s in spans):

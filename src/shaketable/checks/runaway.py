@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from shaketable.checks.findings import finding, names
 from shaketable.checks.kernel_lists import Ended, by_whom, ended, how, instance_of, unread
 from shaketable.checks.readings import Gauge, gauges, stretches
-from shaketable.model.claims import Ender, RunawayEnds
+from shaketable.model.claims import RunawayEnds
 from shaketable.model.history import FaultRecord, TrialHistory
+from shaketable.model.kernel import Ender
 from shaketable.model.result import Evidence, Finding
 from shaketable.model.scenario import Scenario
 from shaketable.model.units import show_duration as show
@@ -81,12 +82,12 @@ def runaway_ends(e: RunawayEnds, history: TrialHistory, fault: FaultRecord, scen
     ends = ended(history, e.ends, fault.injected)
     found = [j for run in _runs(held, fault.injected, history.ended) for j in _judged(run, ends, at)]
     evidence = _evidence(found, fault)
-    unread = _unread(e, history, fault, scenario)
-    if wrong := _too_long(e, found, at) or _wrongly_ended(e, found, at, unread):
+    hidden = unread(history, scenario, e.ends, fault.injected)
+    if wrong := _too_long(e, found, at) or _wrongly_ended(e, found, at, hidden):
         return finding(e, "fail", wrong[0], wrong[1], e.within, evidence=evidence)
     proofs = [j for j in found if _proves(e, j)]
-    hidden = unread if not proofs or any(_alone(j) for j in found) else ""
-    if unseen := _unseen(e, held, found, at) or hidden:
+    matters = not proofs or any(_alone(j) for j in found)
+    if unseen := _unseen(e, held, found, at) or (hidden if matters else ""):
         return finding(e, "unknown", unseen, None, e.within, evidence=evidence)
     if not proofs:
         return finding(e, "unknown", _none(e, found, at), None, e.within, evidence=evidence)
@@ -98,12 +99,6 @@ def _moments(e: RunawayEnds, history: TrialHistory, fault: FaultRecord, scenario
     heal = fault.heal_began if fault.heal_began > fault.injected else math.inf
     of = instance_of(scenario, e.ends) or names(list(e.gauges))
     return _Trial(of, fault, heal, max(heal, fault.healed), history.ended)
-
-
-def _unread(e: RunawayEnds, history: TrialHistory, fault: FaultRecord, scenario: Scenario) -> str:
-    paces = [h.pace or 0.0 for h in scenario.observers.holders.values() if e.ends in h.lists]
-    gap = scenario.observers.max_gap + max(paces, default=0.0)
-    return unread(history, e.ends, fault.injected, history.ended, gap)
 
 
 def _runs(held: Sequence[tuple[Gauge, float]], start: float, end: float, *, blind: bool = False) -> list[_Run]:
@@ -195,14 +190,14 @@ def _too_long(e: RunawayEnds, found: Sequence[_Judged], at: _Trial) -> tuple[str
     return f"{said}{more}", worst.seconds
 
 
-def _wrongly_ended(e: RunawayEnds, found: Sequence[_Judged], at: _Trial, unread: str) -> tuple[str, float] | None:
+def _wrongly_ended(e: RunawayEnds, found: Sequence[_Judged], at: _Trial, hidden: str) -> tuple[str, float] | None:
     """The first one that was ended by somebody else, in words; that nobody did counts if everybody could be seen."""
     for j in found:
         ender = j.ender
         forced = ender is not None and ender.end.by != "itself" and not j.cut
         if ender is not None and forced and ender.end.by not in e.by:
             said = f"ended by {by_whom(ender.end)} ({how(ender.end)}), which is not one of those asked for"
-        elif _alone(j) and "itself" not in e.by and not unread:
+        elif _alone(j) and "itself" not in e.by and not hidden:
             last = f" (the last to leave: {how(ender.end)})" if ender is not None else ""
             said = f"over by itself{last}: nobody ended it"
         else:

@@ -31,9 +31,7 @@ def spared(e: Spared, history: TrialHistory, fault: FaultRecord, scenario: Scena
     if innocent:
         because = _words(innocent, targets, fault)
         return finding(e, "fail", because, float(len(innocent)), 0.0, unit=_UNIT, evidence=evidence)
-    paces = [h.pace or 0.0 for h in scenario.observers.holders.values() if e.list in h.lists]
-    gap = scenario.observers.max_gap + max(paces, default=0.0)
-    if unseen := unread(history, e.list, fault.injected, history.ended, gap):
+    if unseen := unread(history, scenario, e.list, fault.injected):
         return finding(e, "unknown", unseen, None, 0.0, unit=_UNIT, evidence=evidence)
     own = f"; of those {len(killed)} {'was' if len(killed) == 1 else 'were'}" if killed else ""
     because = f"no process outside of {names(targets)} was killed for want of memory{own}"

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from shaketable.model.audit import AuditRule
+from shaketable.model.kernel import Ender, LimitName
 from shaketable.model.parts import Label, Model, NameStr, Number
 from shaketable.model.units import Duration, Share
 
@@ -286,16 +287,6 @@ class ExactlyOnce(Claim):
     out_of_order_at_most: Annotated[int, Field(ge=0)] = 0
 
 
-Ender = Literal["itself", "guard", "limit", "watchdog", "engine"]
-"""Who ended a process, by the kernel's word.
-
-`itself`: it left with code 0. `guard`: the program: another code, a signal that the kernel sends for a limit that a
-process has set itself (SIGXCPU, SIGALRM, SIGXFSZ), or one from another process of the same instance. `limit`: the
-kernel's OOM killer, as the memory limit of its instance or host was reached. `watchdog`: a process outside of the
-instance. `engine`: the container engine.
-"""
-
-
 class RunawayEnds(Claim):
     """A runaway in an instance is over within the limit, each time, and it was ended by one of these.
 
@@ -330,9 +321,9 @@ class LimitsHold(Claim):
     id: NameStr
     list: NameStr
     """A `limits INSTANCE` list of a holder of the kind `containers`."""
-    limits: tuple[Literal["memory", "cpu", "processes", "files", "disk"], ...] = ("memory", "cpu", "processes")
+    limits: tuple[LimitName, ...] = ("memory", "cpu", "processes")
     """Each of them must be configured."""
-    reached: tuple[Literal["memory", "cpu", "processes", "files", "disk"], ...] = ()
+    reached: tuple[LimitName, ...] = ()
     """Those that must have been reached, by the kernel's counters: proof that they were tried."""
 
 

@@ -9,7 +9,14 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from shaketable.model.claims import Ender
+Ender = Literal["itself", "guard", "limit", "watchdog", "engine"]
+"""Who ended a process, by the kernel's word.
+
+`itself`: it left with code 0. `guard`: the program: another code, a signal that the kernel sends for a limit that a
+process has set itself (SIGXCPU, SIGALRM, SIGXFSZ), or one from another process of the same instance. `limit`: the
+kernel's OOM killer, as the memory limit of its instance or host was reached. `watchdog`: a process outside of the
+instance. `engine`: the container engine.
+"""
 
 LimitName = Literal["memory", "cpu", "processes", "files", "disk"]
 """Units: bytes, CPUs, tasks, open files of a process, bytes."""

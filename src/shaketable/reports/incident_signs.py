@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal, TypeVar
 
-from pydantic import BaseModel, ValidationError
-
+from shaketable.checks.kernel_lists import read_entries
 from shaketable.checks.listed import Copy, copies
 from shaketable.checks.periods import control
 from shaketable.checks.readings import Gauge, gauges, stretches
@@ -26,7 +25,7 @@ Kind = Literal[
 ]
 _TOGETHER: Final = 1.0
 """Seconds: what comes again that soon is one sign, not several."""
-_Entry = TypeVar("_Entry", bound=BaseModel)
+_Entry = TypeVar("_Entry", End, Limit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,12 +278,9 @@ def _entries(copy: Copy, model: type[_Entry]) -> Iterator[tuple[float, _Entry]]:
     """Yield what the kernel's lists say, with the moment of the look that was the first to say so."""
     seen: set[str] = set()
     for span in copy.spans:
-        for text in sorted((span.entries or frozenset()) - seen):
-            seen.add(text)
-            try:
-                yield span.start, model.model_validate_json(text)
-            except ValidationError:
-                continue
+        new = (span.entries or frozenset()) - seen
+        seen |= new
+        yield from ((span.start, one) for one in read_entries(model, new)[0])
 
 
 def _of_kind(history: TrialHistory, scenario: Scenario, word: str) -> Iterator[Copy]:

@@ -126,13 +126,13 @@ def descriptors(cgroup: str) -> list[list[int]]:
     found = []
     for pid in kernel.processes(cgroup):
         with contextlib.suppress(OSError, StopIteration):
-            soft, _ = _limits(pid)
+            soft, _ = most_files(pid)
             found.append([pid, started(pid), soft, len(list(Path(f"/proc/{pid}/fd").iterdir()))])
     return found
 
 
-def _limits(pid: int) -> tuple[int, int]:
-    """Soft and hard limit of open files."""
+def most_files(pid: int) -> tuple[int, int]:
+    """Soft and hard limit of open files of a process; 2^30 for none. Raises OSError or StopIteration when it is gone."""
     row = next(t for t in Path(f"/proc/{pid}/limits").read_text().splitlines() if t.startswith("Max open files"))
     soft, hard = row.split()[3:5]
     most = 1 << 30
@@ -166,7 +166,7 @@ def _set_soft(pid: int, start: int, soft: int, member: str) -> None:
         uids, gids = (
             {int(n) for n in row.split()[1:4]} for row in status.splitlines() if row.startswith(("Uid:", "Gid:"))
         )
-        hard = _limits(pid)[1]
+        hard = most_files(pid)[1]
     except (OSError, StopIteration):
         return  # it has ended
     if len(uids) != 1 or len(gids) != 1:

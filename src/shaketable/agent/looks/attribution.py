@@ -1,6 +1,6 @@
 """Who ended a process, from its wait status and the signals that it was sent. Pure.
 
-The words for who ended it are those of model.claims.Ender: itself, guard, limit, watchdog, engine.
+The words for who ended it are those of model.kernel.Ender: itself, guard, limit, watchdog, engine.
 """
 
 from __future__ import annotations

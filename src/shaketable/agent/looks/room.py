@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from shaketable.agent import kernel
+from shaketable.agent.changes import limits
 from shaketable.agent.looks.counters import Folders, below
 
 _LOOP: Final = 7
@@ -22,7 +23,6 @@ _LOOP: Final = 7
 _KERNELS: Final = ("/dev", "/proc", "/sys")
 """Mounts below these are the engine's doing, and nobody's room."""
 _ESCAPE: Final = re.compile(r"\\([0-7]{3})")
-_NO_LIMIT: Final = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +58,7 @@ def files(pids: Iterable[int]) -> Files:
     for pid in pids:
         with contextlib.suppress(OSError, StopIteration, ValueError):
             count = _open(pid)
-            text = Path(f"/proc/{pid}/limits").read_text()
-            row = next(line for line in text.splitlines() if line.startswith("Max open files"))
-            least, highest = (_NO_LIMIT if word == "unlimited" else int(word) for word in row.split()[3:5])
+            least, highest = limits.most_files(pid)
             most, nearest, hard = max(most, count), max(nearest, count / max(1, least)), max(hard, highest)
     return Files(most, nearest, hard or None)
 
