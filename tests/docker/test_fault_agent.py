@@ -10,7 +10,7 @@ import docker
 import pytest
 
 from shaketable.adapters.docker_engine import RUN_LABEL, DockerEngine
-from shaketable.adapters.fault_agent import FaultAgent
+from shaketable.adapters.fault_agent import FaultAgent, Witness
 from shaketable.faults import CATALOGUE, Plan
 from shaketable.model.errors import AgentError
 from shaketable.ports import Target
@@ -180,3 +180,38 @@ def test_a_failed_step_undoes_the_others(agent: FaultAgent, engine: DockerEngine
     view = agent.inspect(facts)
     assert view["all_thawed"]
     assert view["links_up"]
+
+
+def test_a_release_is_looked_at_and_taken_back_in_the_next_life(
+    agent: FaultAgent, engine: DockerEngine, host: list[str], tools_image: str, run_id: str
+) -> None:
+    """A container that was killed and started again keeps what was installed: it shows it, and undoing undoes it."""
+    box = docker.from_env().containers.get(host[0])
+    box.exec_run(["chmod", "777", "/srv"])
+    kind = CATALOGUE["deploy"]
+    words = {
+        "command": ["touch", "/srv/new"],
+        "undo": ["rm", "/srv/new"],
+        "check": ["ls", "/srv"],
+        "shows": "new",
+    }
+    params = kind.params.model_validate(words)
+    target = agent.resolve("h", [engine.inspect(host[0])])
+    witness = Witness(engine, tools_image, run_id)
+
+    def shown() -> str:
+        (reading,) = witness.look(kind.proof.looks(target, params)).values()
+        return str(reading.get("error") or reading["output"])
+
+    try:
+        assert shown() == ""
+        agent.inject("f", kind.plan_for(target, params))
+        assert shown() == "new"
+        box.kill()
+        assert "was not started again" in shown()
+        box.start()
+        assert await_true(lambda: shown() == "new")
+        assert agent.heal("f") == []
+        assert shown() == ""
+    finally:
+        witness.leave()

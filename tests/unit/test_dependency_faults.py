@@ -179,6 +179,27 @@ def test_the_share_of_answers_is_the_proof(
     )
 
 
+@pytest.mark.parametrize(
+    ("before", "now", "mode", "left"),
+    [
+        ({"200": 60}, {"200": 58, "silent": 2}, "error", False),
+        ({"200": 58, "silent": 2}, {"200": 60}, "error", False),
+        ({"200": 60}, {"200": 59, "503": 1}, "error", True),
+        ({"200": 60}, {"200": 59, "silent": 1}, "hang", True),
+        ({"200": 60}, {"200": 40, "refused": 20}, "error", True),
+        ({"200": 60}, {"404": 60}, "error", True),
+    ],
+)
+def test_what_is_left_is_what_the_fault_answered(
+    before: dict[str, int], now: dict[str, int], mode: str, left: bool
+) -> None:
+    """None of the fault's own answers, and nearly all as before: a busy service may leave one unanswered by itself."""
+    seen = http(now, mode=mode, share=0.5)
+    seconds = [0.01] * 60
+    seen = replace(seen, before={"http": {"at": 1.0, "outcomes": before, "seconds": seconds}})
+    assert bool(residue(CATALOGUE["http"], seen)) == left
+
+
 def test_what_was_so_before_is_no_proof() -> None:
     """A server that erred before cannot show that the fault made it err."""
     seen = http({"503": 5}, mode="error")

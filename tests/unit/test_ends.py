@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from shaketable.agent.kernel import KernelError
 from shaketable.agent.looks import ends, exits, lives, signals
 from shaketable.agent.looks.attribution import Facts, Source, Verdict, judge
-from shaketable.agent.looks.exits import Exec, Exit, Fork
+from shaketable.agent.looks.exits import Comm, Exec, Exit, Fork
 from shaketable.agent.looks.signals import BY_KERNEL, Format, Lost, Marked, Sent
 from shaketable.model.history import Look
 from shaketable.model.kernel import End, Ender
@@ -67,7 +67,10 @@ def test_messages_of_the_process_connector() -> None:
     assert exits.parse(message(exits.EXEC, 11, 10)) == Exec(1.5, 10)
     assert exits.parse(message(exits.EXIT, 11, 10, 3 << 8, 17, 7, 7)) == Exit(1.5, 11, 10, 768)
     assert exits.parse(message(exits.NONE, 1)) == exits.Answer(1)
-    assert exits.parse(message(0x200, 1, 1)) is None
+    name = struct.unpack("=4I", b"new name".ljust(16, b"\0"))
+    assert exits.parse(message(exits.COMM, 10, 10, *name)) == Comm(1.5, 10, "new name")
+    assert exits.parse(message(exits.COMM, 11, 10, *name)) is None, "a thread's own"
+    assert exits.parse(message(0x80, 1, 1)) is None
     assert exits.parse(message(exits.EXIT, 1, 1)[:60]) is None
 
 

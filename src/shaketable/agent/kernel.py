@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import socket
 import struct
@@ -19,6 +20,8 @@ from pathlib import Path
 CGROUPS = Path("/host/cgroup")
 """The engine host's cgroup file system, mounted there by the harness."""
 
+_RUNTIMES = ("runc", "crun")
+"""What a container's first process is called while the engine still prepares it."""
 _SIOCGIFFLAGS, _SIOCSIFFLAGS, _SIOCGIFINDEX = 0x8913, 0x8914, 0x8933
 _IFF_UP = 0x1
 _LISTEN = "0A"
@@ -51,6 +54,24 @@ def started(pid: int) -> int:
         return 0
     fields = stat.rpartition(")")[2].split()
     return 0 if fields[0] in "ZX" else int(fields[19])
+
+
+def first_process(cgroup: str) -> tuple[int, int] | None:
+    """Id and start of the first process of the container that a cgroup is of, in whichever life; None while it has none.
+
+    It is number 1 of its own pid namespace, and no namespace below that counts: proc(5), /proc/PID/status, Name and NSpid.
+    As long as it still is the engine's, which has yet to become the container's program, it is none.
+    """
+    found = []
+    for pid in processes(cgroup):
+        with contextlib.suppress(OSError):
+            status = Path(f"/proc/{pid}/status").read_text(errors="replace")
+            name, numbers = (re.search(rf"(?m)^{key}:\s*(.*)$", status) for key in ("Name", "NSpid"))
+            if not name or not numbers or name[1].startswith(_RUNTIMES):
+                continue
+            if len(known := numbers[1].split()) > 1 and known[-1] == "1" and (start := started(pid)):
+                found.append((len(known), pid, start))
+    return min(found)[1:] if found else None
 
 
 def cgroup_of(pid: int) -> str:

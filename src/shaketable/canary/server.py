@@ -23,7 +23,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Say nothing."""
 
 
+class Server(http.server.ThreadingHTTPServer):
+    """One that lets nobody wait at the door: a backlog of 5, as Python has it, drops who comes with five others."""
+
+    request_queue_size = 128
+
+
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-server = http.server.ThreadingHTTPServer(("", int(sys.argv[1])), Handler)
+server = Server(("", int(sys.argv[1])), Handler)
 server.daemon_threads = True
 server.serve_forever()

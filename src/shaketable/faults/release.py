@@ -1,8 +1,8 @@
 """A change of the system's own as a fault: `deploy` runs a command where an instance runs, as its people would.
 
 A release, a switched feature or a changed setting is no failure of anything beneath the system, and still what many
-incidents began with. The command, what undoes it, and what shows that it was done are the user's own words. It is undone
-in the life of the instance in which it was done: what shall outlive a restart belongs into a store, not a file.
+incidents began with. The command, what undoes it, and what shows that it was done are the user's own words. An
+instance that was started again since keeps the files of its container, so it is looked at and undone in its present life.
 """
 
 from __future__ import annotations

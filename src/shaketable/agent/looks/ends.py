@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from shaketable.agent.kernel import KernelError, cgroup_of
 from shaketable.agent.looks.attribution import ASKS, Facts, Source, Verdict, code_of, is_engine, judge, signal_of
-from shaketable.agent.looks.exits import Answer, Event, Exec, Exit, Exits, Fork
+from shaketable.agent.looks.exits import Answer, Comm, Event, Exec, Exit, Exits, Fork
 from shaketable.agent.looks.lives import TICKS, Places, Process, Stat, stat_of
 from shaketable.agent.looks.shortage import Shortage
 from shaketable.agent.looks.signals import Lost, Marked, Sent, Signals
@@ -129,6 +129,8 @@ class Ends:
                 self._on_fork(one)
             elif isinstance(one, Exec):
                 self._on_exec(one)
+            elif isinstance(one, Comm):
+                self._on_comm(one)
             else:
                 self._on_exit(one)
 
@@ -153,6 +155,10 @@ class Ends:
             source = self._source(event.tgid)
             if source and source[1] and source[0].of:
                 process.of, process.cgroup = source[0].of, source[1]
+
+    def _on_comm(self, event: Comm) -> None:
+        if process := self._processes.get(event.tgid):
+            process.command = event.command
 
     def _adopt(self, pid: int, where: tuple[str, str] | None = None) -> None:
         """Take a process up that nobody told of; `where` is its cgroup and whose it is."""

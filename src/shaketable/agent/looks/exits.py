@@ -1,4 +1,4 @@
-"""The kernel's process connector: who forked, ran another program, and ended with which status, as it happens.
+"""The kernel's process connector: who forked, ran another program, took another name, and ended with which status, as it happens.
 
 Ids are those of the machine's first pid namespace; moments are CLOCK_MONOTONIC seconds. Sources: kernel
 Documentation/driver-api/connector.rst, include/uapi/linux/{connector,cn_proc}.h, netlink(7).
@@ -33,7 +33,7 @@ _AT: Final = _NETLINK.size + _CONNECTOR.size
 _DATA: Final = _AT + _HEAD.size
 _SIX: Final = struct.Struct("=IIIIII")
 
-NONE, FORK, EXEC, EXIT = 0, 1, 2, 0x80000000
+NONE, FORK, EXEC, COMM, EXIT = 0, 1, 2, 0x200, 0x80000000
 _ANSWER: Final = 2.0
 """Seconds the kernel has to say that it will tell."""
 _ROOM: Final = 8 << 20
@@ -57,6 +57,14 @@ class Exec(NamedTuple):
     tgid: int
 
 
+class Comm(NamedTuple):
+    """A process calls itself something else from now on."""
+
+    at: float
+    tgid: int
+    command: str
+
+
 class Exit(NamedTuple):
     """A thread ended, with a status as of wait(2)."""
 
@@ -72,7 +80,7 @@ class Answer(NamedTuple):
     error: int
 
 
-Event = Fork | Exec | Exit | Answer
+Event = Fork | Exec | Comm | Exit | Answer
 
 
 def parse(message: bytes) -> Event | None:
@@ -87,6 +95,8 @@ def parse(message: bytes) -> Event | None:
         return Fork(ns / 1e9, two, three, four)
     if what == EXEC:
         return Exec(ns / 1e9, two)
+    if what == COMM and one == two:  # of its first thread: the others' names are their own
+        return Comm(ns / 1e9, two, message[_DATA + 8 : _DATA + 24].partition(b"\0")[0].decode(errors="replace"))
     return Answer(one) if what == NONE else None
 
 
@@ -101,7 +111,7 @@ def request(*events: int) -> bytes:
 
 
 class Exits:
-    """Forks, programs and ends of all processes of the machine, from now on. Raises KernelError when it is not told."""
+    """Forks, programs, names and ends of all processes of the machine, from now on. Raises KernelError when it is not told."""
 
     def __init__(self) -> None:
         try:
@@ -114,7 +124,7 @@ class Exits:
         except OSError as error:
             raise KernelError(f"the kernel does not tell of ended processes: {error.strerror}") from error
         self._await_answer()
-        self._socket.send(request(FORK, EXEC, EXIT))  # a kernel that cannot choose passes over this, and tells of all
+        self._socket.send(request(FORK, EXEC, COMM, EXIT))  # a kernel that cannot choose passes over this, and tells of all
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _ANSWER
