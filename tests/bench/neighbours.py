@@ -1,6 +1,6 @@
 """Figures of neighbours: what a host that spins costs whoever is on another host of the same machine.
 
-The busy loops of the fault `spin` run on `server-1` of compose/mail, which has 0.6 CPUs. The p99 latency of what users of
+The busy loops of the fault `spin` run on `server-1` of compose/mail, which has 0.7 CPUs. The p99 latency of what users of
 `server-2` ask for is taken with and without them in turn, in one trial; each pair is compared by itself, so that what
 else the machine does falls on both. Beside it the same of the spinning host itself, so that it is seen that it was hit.
 """
@@ -32,7 +32,7 @@ shaketable: 1
 name: neighbours
 topology: {{compose: {ROOT}/compose/mail, lanes: 1}}
 variants: {{fixed: {{}}}}
-load: {{locustfile: load.py, target: "http://entry:8080", rate: 40 /s, timeout: 3s, max_not_started: 10 %}}
+load: {{locustfile: load.py, target: "http://entry:8080", rate: 120 /s, timeout: 3s, max_not_started: 10 %}}
 observers:
   every: 50ms
   max_gap: 2s

@@ -26,11 +26,12 @@ class Machine:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    def process(self, pid: int, *ids: int, cgroup: str = "/", name: str = "x") -> None:
+    def process(self, pid: int, *ids: int, cgroup: str = "/", name: str = "x", began: int = 0) -> None:
         """A process with a network of its own, and its ids in each pid namespace."""
         self.write(f"/proc/{pid}/ns/net")
-        self.write(f"/proc/{pid}/status", f"Name:\t{name}\nNSpid:\t{chr(9).join(map(str, ids or (pid,)))}\nThreads:\t1\n")
-        self.write(f"/proc/{pid}/stat", f"{pid} (x) S 1 " + "0 " * 17 + f"{pid * 10} 0\n")
+        self.write(f"/proc/{pid}/comm", f"{name}\n")
+        self.write(f"/proc/{pid}/status", f"Name:\tx\nNSpid:\t{chr(9).join(map(str, ids or (pid,)))}\nThreads:\t1\n")
+        self.write(f"/proc/{pid}/stat", f"{pid} (x) S 1 " + "0 " * 17 + f"{began or pid * 10} 0\n")
         self.write(f"/proc/{pid}/cgroup", f"9:name=systemd:/x\n6:cpu,freezer:{cgroup}\n0::/\n")
         with Path(f"{self.root}/host/cgroup/freezer{cgroup}/cgroup.procs").open("a") as file:
             file.write(f"{pid}\n")
@@ -214,7 +215,8 @@ def test_where_others_can_reach_it(machine: Machine, table: str, local: str, pla
 
 
 def test_the_first_process_of_a_container(machine: Machine) -> None:
-    """Number 1 in there, of all that share its cgroup; none that the engine still prepares, and none of one that is gone."""
+    """The oldest in its cgroup; none that the engine still prepares, and none of one that is gone."""
+    machine.process(CONTAINER - 1, 40, cgroup="/docker/c", began=5000)
     assert kernel.first_process("freezer/docker/c") == (CONTAINER, CONTAINER * 10)
     assert kernel.first_process("freezer/docker/h/docker/w") == (INSIDE, INSIDE * 10)
     assert kernel.first_process("freezer/docker/h") == (HOST, HOST * 10), "and not that of what runs in it"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import re
 import signal
 import socket
 import struct
@@ -57,21 +56,18 @@ def started(pid: int) -> int:
 
 
 def first_process(cgroup: str) -> tuple[int, int] | None:
-    """Id and start of the first process of the container that a cgroup is of, in whichever life; None while it has none.
+    """Id and start of the first process of the life that a container has now, by its cgroup; None while it has none.
 
-    It is number 1 of its own pid namespace, and no namespace below that counts: proc(5), /proc/PID/status, Name and NSpid.
-    As long as it still is the engine's, which has yet to become the container's program, it is none.
+    What the engine still prepares there, and is to become the container's program, is none yet.
     """
     found = []
-    for pid in processes(cgroup):
-        with contextlib.suppress(OSError):
-            status = Path(f"/proc/{pid}/status").read_text(errors="replace")
-            name, numbers = (re.search(rf"(?m)^{key}:\s*(.*)$", status) for key in ("Name", "NSpid"))
-            if not name or not numbers or name[1].startswith(_RUNTIMES):
-                continue
-            if len(known := numbers[1].split()) > 1 and known[-1] == "1" and (start := started(pid)):
-                found.append((len(known), pid, start))
-    return min(found)[1:] if found else None
+    with contextlib.suppress(OSError):
+        for pid in map(int, (CGROUPS / cgroup / "cgroup.procs").read_text().split()):
+            with contextlib.suppress(OSError):
+                name = Path(f"/proc/{pid}/comm").read_text(errors="replace")
+                if (start := started(pid)) and not name.startswith(_RUNTIMES):
+                    found.append((start, pid))
+    return min(found)[::-1] if found else None
 
 
 def cgroup_of(pid: int) -> str:

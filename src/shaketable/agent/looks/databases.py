@@ -65,11 +65,8 @@ def close() -> None:
 def first_process(cgroup: str, container: str = "") -> tuple[int, int, str]:
     """Id, start and cgroup of the first process of the life that a container has now. Raises KernelError."""
     for place in _places(cgroup, container):
-        with contextlib.suppress(OSError):
-            pids = [int(pid) for pid in (kernel.CGROUPS / place / "cgroup.procs").read_text().split()]
-            lives = sorted((start, pid) for pid in pids if (start := started(pid)))
-            if lives:
-                return lives[0][1], lives[0][0], place
+        if life := kernel.first_process(place):
+            return *life, place
     raise KernelError("nothing runs in it")
 
 
