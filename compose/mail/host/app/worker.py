@@ -96,8 +96,8 @@ class _Worker:
             self._start()
 
     def _start(self) -> None:
-        """Start a run. As corrected none while the queue is paused, and none while this worker waits to be replaced."""
-        if self._stopping or (GUARDED and (self._used_up() or time.monotonic() < self._calm_from)):
+        """Start a run. As corrected none beside another, none in a pause, and none while this worker waits to be replaced."""
+        if self._stopping or (GUARDED and (self._runs or self._used_up() or time.monotonic() < self._calm_from)):
             return
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
