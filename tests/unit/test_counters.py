@@ -11,7 +11,7 @@ import pytest
 
 from shaketable.agent import kernel
 from shaketable.agent.changes import limits
-from shaketable.agent.looks import counters, databases, gauges, room
+from shaketable.agent.looks import counters, gauges, room
 
 HOST, WEB = "docker/h", "docker/h/docker/w"
 """A nested host, and a container in it."""
@@ -96,17 +96,17 @@ def write(root: Path, files: Mapping[str, Mapping[str, str]]) -> None:
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
     """Makes the tree of a version, in which the host's first process is 60, and the container's 70."""
     monkeypatch.setattr(kernel, "CGROUPS", tmp_path)
-    monkeypatch.setattr(databases, "started", lambda pid: pid * 10)
+    first: dict[str, tuple[int, int]] = {}
+    monkeypatch.setattr(kernel, "first_process", first.get)
 
     def make(version: int) -> None:
         if version == 1:
             for controller, files in V1.items():
                 write(tmp_path / controller, files)
-            write(tmp_path, {path: {"cgroup.procs": str(pid)} for path, pid in PIDS.items()})
+            first.update({path: (pid, pid * 10) for path, pid in PIDS.items()})
         else:
             write(tmp_path, V2)
-            write(tmp_path, {f"{HOST}/init": {"cgroup.procs": "60"}, HOST: {"cgroup.procs": ""}})
-            write(tmp_path, {WEB: {"cgroup.procs": "70"}})
+            first.update({f"{HOST}/init": (60, 600), WEB: (70, 700)})
 
         def folders(pid: int, _: int) -> dict[str, Path]:
             path = WEB if pid == 70 else HOST

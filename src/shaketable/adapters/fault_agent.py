@@ -124,11 +124,11 @@ class FaultAgent:
 
     def heal(self, fault: str) -> list[str]:
         """Undo one fault; the problems, if any."""
-        return list(self.ask("heal", fault=fault)["problems"])
+        return list(self.ask("heal", limit=30.0, fault=fault)["problems"])
 
     def undo(self, steps: Sequence[Mapping[str, Any]]) -> list[str]:
         """Carry out undo steps of an agent that is gone; the problems, if any."""
-        return list(self.ask("undo_steps", steps=list(steps))["problems"])
+        return list(self.ask("undo_steps", limit=30.0, steps=list(steps))["problems"])
 
     def care(self, containers: Sequence[ContainerFacts]) -> None:
         """Give containers into the agent's care: it ends them when the harness goes away without a word."""

@@ -15,6 +15,9 @@ from shaketable.faults.contract import FaultKind, Look, Params, Plan, Proof, See
 from shaketable.faults.host import each
 from shaketable.ports.targets import Target
 
+_SETTLES = 15.0
+"""Seconds in which an instance that ends again and again must be there once, so that it is seen what is left."""
+
 
 class Deploy(Params):
     """What is run, each as a list of words."""
@@ -26,7 +29,8 @@ class Deploy(Params):
 
 
 def _plan(target: Target, params: Deploy) -> Plan:
-    return Plan(each(target, "command", words=params.command), each(target, "command", words=params.undo))
+    command, undo = (each(target, "command", words=words) for words in (params.command, params.undo))
+    return Plan(command, undo, settles=_SETTLES)
 
 
 def _looks(target: Target, params: Deploy) -> Mapping[str, Look]:
@@ -62,7 +66,8 @@ RELEASE_FAULTS: tuple[FaultKind, ...] = (
         "release",
         "another version or setting of the system itself, by a command of its own",
         _plan,
-        Proof("the check shows it, and did not before", _looks, _wrong, _says, _left),
+        # The system may take it back by itself, and an instance that it harms may not run just when it is looked at again.
+        Proof("the check shows it, and did not before", _looks, _wrong, _says, _left, lasts=False),
         params=Deploy,
         disk="as the command does",
         example={

@@ -18,8 +18,8 @@ from shaketable.agent.entering import enter
 
 _LIMIT: Final = 10.0
 """Seconds that a command may take."""
-_RESTARTED: Final = 5.0
-"""Seconds in which an engine starts a container again that has ended once or twice."""
+_RESTARTED: Final = 8.0
+"""Seconds that a container is waited for that ends and is started again: an engine takes longer each time."""
 
 
 def run(step: dict[str, Any]) -> None:
