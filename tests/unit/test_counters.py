@@ -150,22 +150,22 @@ def test_a_nested_host_is_counted_with_all_that_runs_in_it(version: int, tree: T
 def test_in_v1_kills_and_refused_forks_are_where_the_victim_is(tree: Tree) -> None:
     """They are found below a host by path, as are memory limits that were met; whose limit refused a fork is not told."""
     tree(1)
-    seen = row(cgroup=HOST)
+    seen = row(cgroup=HOST, words=["limits"])
     assert seen["kills"] == {"docker/w": 2}
     assert seen["met"] == {"": 4, "docker/w": 17}
     assert seen["full"] == [""]  # where swap adds nothing the kernel does not count how often it was met
     assert seen["refused"] == {"": 1, "docker/w": 5}
     assert seen["refused_by_it"] is None
-    assert row(cgroup=HOST, container="w")["kills"] == {"": 2}
+    assert row(cgroup=HOST, container="w", words=["limits"])["kills"] == {"": 2}
 
 
 def test_in_v2_they_are_counted_upwards(tree: Tree) -> None:
     """A host's `memory.events` has the kills below it, its `memory.events.local` only what its own limit did."""
     tree(2)
-    seen = row(cgroup=HOST)
+    seen = row(cgroup=HOST, words=["limits"])
     assert (seen["kills"], seen["met"]) == ({"": 2}, {})
     assert (seen["refused"], seen["refused_by_it"]) == ({"": 6}, 6)
-    assert row(cgroup=HOST, container="w")["met"] == {"": 2}
+    assert row(cgroup=HOST, container="w", words=["limits"])["met"] == {"": 2}
 
 
 def test_before_linux_6_11_v2_has_refused_forks_where_the_forking_was(tree: Tree, tmp_path: Path) -> None:
@@ -174,8 +174,23 @@ def test_before_linux_6_11_v2_has_refused_forks_where_the_forking_was(tree: Tree
     for path in (HOST, WEB):
         (tmp_path / path / "pids.events.local").unlink()
     (tmp_path / WEB / "pids.events").write_text("max 9\n")
-    seen = row(cgroup=HOST)
+    seen = row(cgroup=HOST, words=["limits"])
     assert (seen["refused"], seen["refused_by_it"]) == ({"": 6, "docker/w": 9}, None)
+
+
+def test_only_what_is_asked_for_is_read_below(tree: Tree) -> None:
+    """Files of every cgroup below a host are read for who asks for kills, for refused forks, or for all limits."""
+    tree(1)
+    read = {
+        word: [key for key in ("kills", "met", "full", "refused") if row(cgroup=HOST, words=[word])[key]]
+        for word in ("cpu", "oom-kills", "failed-forks", "limits")
+    }
+    assert read == {
+        "cpu": [],
+        "oom-kills": ["kills"],
+        "failed-forks": ["refused"],
+        "limits": ["kills", "met", "full", "refused"],
+    }
 
 
 @pytest.mark.parametrize("version", [1, 2])

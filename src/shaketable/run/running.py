@@ -152,7 +152,7 @@ def _words(holders: Mapping[str, Holder]) -> tuple[dict[str, set[str]], list[str
             word, _, instance = what.partition(" ")
             if word == "limits":
                 limited.add(instance)
-                counted.setdefault(instance, set()).update({"files", "disk"})
+                counted.setdefault(instance, set()).update({"limits", "files", "disk"})
     return counted, sorted(limited)
 
 

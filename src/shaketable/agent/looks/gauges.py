@@ -23,8 +23,10 @@ def see(look: dict[str, Any]) -> dict[str, Any]:
     - "cpu", "throttled", "held": seconds so far that it used, was held back by the tightest limit, and by its own;
     - "holder": the cgroup that has the tightest CPU limit, empty where none has;
     - "bytes" and "tasks" now, "peak" the most tasks so far;
-    - "kills", "met", "refused": OOM kills, meetings of a memory limit and refused forks so far, by path below it;
-    - "full": paths whose memory limit was reached at some time, where "met" cannot tell;
+    - "kills", "refused": OOM kills and refused forks so far, by path below it; read with "oom-kills", "failed-forks" or
+      "limits" in "words", as that takes a file of each cgroup below it, and else empty;
+    - with "limits" in "words", else empty: "met", meetings of a memory limit so far, by path, and "full", paths whose
+      memory limit was reached at some time, where "met" cannot tell;
     - "refused_by_it": forks refused by its own limit alone, None where the kernel does not say;
     - "most": {"cpu", "memory", "processes"}, the tightest limit on the way up, or the machine's;
     - "own": its own limits of those, and of "files" and "disk", None where it has none;
@@ -40,7 +42,7 @@ def _row(where: dict[str, Any]) -> dict[str, Any] | None:
         pid, start, folders = counters.find(where)
         tight, own = counters.tightest(folders), counters.own(folders)
         machine = {"cpu": os.cpu_count() or 1, "memory": _machine_memory(), "processes": _machine_tasks()}
-        slowest = tight["cpu"]
+        slowest, words = tight["cpu"], set(where.get("words", ()))
         row: dict[str, Any] = {
             "life": start,
             "cpu": limits.cpu_seconds(folders),
@@ -50,15 +52,14 @@ def _row(where: dict[str, Any]) -> dict[str, Any] | None:
             "bytes": limits.memory(folders),
             "tasks": counters.tasks(folders),
             "peak": counters.most_tasks(folders),
-            "kills": counters.kills(folders),
-            "met": counters.met(folders),
-            "full": counters.full(folders),
-            "refused": counters.refused(folders),
+            "kills": counters.kills(folders) if words & {"oom-kills", "limits"} else {},
+            "met": counters.met(folders) if "limits" in words else {},
+            "full": counters.full(folders) if "limits" in words else [],
+            "refused": counters.refused(folders) if words & {"failed-forks", "limits"} else {},
             "refused_by_it": counters.refused_by_it(folders),
             "most": {name: found[0] if found else machine[name] for name, found in tight.items()},
             "own": {**own, "files": None, "disk": None},
         }
-        words = where.get("words", ())
         if "files" in words:
             row |= _files(folders, row["own"])
         if "disk" in words:
