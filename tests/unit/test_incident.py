@@ -502,3 +502,10 @@ def test_a_stored_run_is_told_by_the_command(tmp_path: Path) -> None:
     assert not (folder / "report.html").exists()
     for words, code in ((["--status", "--trial", "7"], 2), (["--trial", "0"], 2), ([], 2)):
         assert runner.invoke(cli, ["report", str(folder), *words]).exit_code == code
+
+
+def test_what_a_release_ends_itself_is_no_sign_of_it() -> None:
+    """While it is installed what ran before ends; only what ends from its effect on shows that it is bad."""
+    old = end(-0.05, by="watchdog", who="release outside of the topology", pid=6)
+    of = trial(listed("kernel", "ends", (), (0.1, (old,)), (3.1, (old, end(3, pid=7)))))
+    assert "1 process of server-1/tenant-a ended by force: 1 by a guard" in text(of)

@@ -296,7 +296,7 @@ def _processes(history: TrialHistory, scenario: Scenario, since: float, of: Sequ
     ends: dict[str, dict[tuple[int, float], tuple[End, str]]] = {}
     for copy in _of_kind(history, scenario, "ends"):
         for _, end in _entries(copy, End):
-            if since <= end.at < until and end.by != "itself":
+            if since <= end.at < until and end.by != "itself" and not _installing(end, of):
                 ends.setdefault(end.of, {}).setdefault((end.pid, end.at), (end, copy.holder))
     for instance, found in ends.items():
         mine = sorted((end for end, _ in found.values()), key=lambda end: end.at)
@@ -306,6 +306,11 @@ def _processes(history: TrialHistory, scenario: Scenario, since: float, of: Sequ
         named = _with(of, instance)
         holders = tuple(dict.fromkeys(holder for _, holder in found.values()))
         yield Sign(mine[0].at, mine[-1].at, "ended", instance, holders, commands, said, float(len(mine)), names=named)
+
+
+def _installing(end: End, of: Sequence[Cause]) -> bool:
+    """Whether it ended while a release was installed: that ends what ran before, and shows nobody that it is bad."""
+    return any(c.kind == "deploy" and c.is_on(end.of) and c.sent <= end.at < c.injected for c in of)
 
 
 def _ender(by: str, who: str) -> str:

@@ -1,0 +1,33 @@
+"""Scenarios of the shared mail servers, as a user runs them: the incident fails for its own reasons, the corrected passes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from campaigns import ROOT, proved, said, trial_of, verdicts
+
+from shaketable.adapters.store import read_histories
+from shaketable.checks.kernel_lists import ended
+from shaketable.checks.verdict import exit_code
+from shaketable.model.errors import Exit
+from shaketable.run.prepare import judge_again
+
+pytestmark = pytest.mark.usefixtures("engine")
+MAIL = ROOT / "scenarios" / "mail"
+
+
+def test_a_loop_takes_the_memory_of_its_tenant_or_of_the_whole_server(tmp_path: Path) -> None:
+    """With limits the program ends its run and neighbours feel nothing; without, the kernel has to, when the server's is gone."""
+    finished = proved(MAIL / "infinite-loop.yaml", tmp_path, {"loop": ("memory",)})
+    assert exit_code(finished.result) == Exit.PASS, said(finished)
+    incident, fixed = verdicts(trial_of(finished, "incident")), verdicts(trial_of(finished, "fixed"))
+    assert {"limits", "server-memory"} <= {name for name, verdict in incident.items() if verdict == "fail"}
+    assert set(fixed.values()) == {"pass"}
+    enders = {
+        h.variant: {(e.end.by, e.end.command) for e in ended(h, "ends-a", h.began)}
+        for h in read_histories(finished.folder)
+    }
+    assert ("limit", "sender") in enders["incident"], "the kernel's own word: the server's memory limit ended runs"
+    assert not any(by == "limit" for by, _ in enders["fixed"])
+    assert judge_again(finished.folder).proved  # the record alone says the same
