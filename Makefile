@@ -42,7 +42,7 @@ drill: setup ## A database cluster destroyed and re-created under load, ten time
 workspace: setup ## The scenarios of the agents' workspace, both variants, 5 trials each: half an hour
 	$(BIN)/shaketable prove scenarios/workspace --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
 
-mail: setup ## The scenarios of the shared mail servers, both variants, 5 trials each: an hour
+mail: setup ## The scenarios of the shared mail servers, both variants, 5 trials each: 45 minutes
 	$(BIN)/shaketable prove scenarios/mail --trials $(TRIALS) --seed $(SEED) $(if $(OUT),--out $(OUT))
 
 check: .venv/ready ## Lint, format and strict types

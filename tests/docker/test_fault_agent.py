@@ -204,6 +204,8 @@ def test_a_release_is_looked_at_and_taken_back_in_the_next_life(
         return str(reading.get("error") or reading["output"])
 
     try:
+        itself = {"see": "command", "words": ["sh", "-c", "cat /proc/$$/comm; true"], **target.members[0].step}
+        assert witness.look({"x": itself})["x"]["output"] == "sh", "its number is the one that it has in there"
         assert shown() == ""
         agent.inject("f", kind.plan_for(target, params))
         assert shown() == "new"
