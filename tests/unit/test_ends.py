@@ -306,13 +306,18 @@ def test_children_are_known_by_their_parents(heard: tuple[ends.Ends, Quiet, Quie
     assert end.signal == KILL
 
 
-def test_what_was_short_and_nobodys_doing_is_not_told(heard: tuple[ends.Ends, Quiet, Quiet]) -> None:
-    """A life under half a second that ended by itself is nothing; one that was longer is told, and a code with it."""
+@pytest.mark.parametrize(
+    ("lived", "code", "is_told"), [(0.4, 0, False), (0.6, 0, True), (0.1, 3, False), (0.3, 3, True)]
+)
+def test_what_was_short_and_nobodys_doing_is_not_told(
+    lived: float, code: int, is_told: bool, heard: tuple[ends.Ends, Quiet, Quiet]
+) -> None:
+    """A life under half a second that ended by itself is nothing, one of a fifth that ended with an error may be a guard's."""
     listener, kernel, _ = heard
     process(listener, HIGH, began=10.0)
-    process(listener, HIGH + 1, began=10.0)
-    kernel.told = [Exit(10.4, HIGH, HIGH, 3 << 8), Exit(10.6, HIGH + 1, HIGH + 1, 3 << 8)]
-    assert [(end.pid, end.code, end.by) for end in told(listener)] == [(HIGH + 1, 3, "guard")]
+    kernel.told = [Exit(10.0 + lived, HIGH, HIGH, code << 8)]
+    by = "guard" if code else "itself"
+    assert [(end.pid, end.code, end.by) for end in told(listener)] == ([(HIGH, code, by)] if is_told else [])
 
 
 def test_a_process_ends_with_its_last_thread(heard: tuple[ends.Ends, Quiet, Quiet]) -> None:

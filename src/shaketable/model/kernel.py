@@ -27,7 +27,10 @@ class _Entry(BaseModel):
 
 
 class End(_Entry):
-    """One process that ended, of those that lived 0.5 s, used 0.2 s of CPU, or were ended by another or a signal."""
+    """One process that ended: by another or a signal, or by itself after 0.5 s or 0.2 s of CPU.
+
+    One that left with an error is told after 0.2 s or 0.1 s of CPU.
+    """
 
     of: str
     """The instance or nested host it belonged to: `server-1/acme`."""

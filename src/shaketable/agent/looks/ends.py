@@ -26,6 +26,8 @@ LAST: Final = 200
 """How many ends a look hands back at most."""
 _LIVED, _USED = 0.5, 0.2
 """Seconds of life and of CPU from which on an end is told though nobody else had a part in it."""
+_FAILED: Final = (0.2, 0.1)
+"""The same for one that left with an error: a guard's end may come soon."""
 _PACE: Final = 0.02
 """Seconds in which messages of processes are collected; signals are heard at once, while their senders are there."""
 _RARELY: Final = 10
@@ -242,7 +244,9 @@ class Ends:
         asked = any(sent.number in ASKS and sent.sender != process.pid for sent, _ in process.sent)
         awaited = any(first == process.pid for _, first, _ in self._waiting)
         lived = end.at - process.began
-        if not (number or asked or awaited or lived >= _LIVED or process.cpu >= _USED):
+        least = _FAILED if code_of(end.status) else (_LIVED, _USED)
+        told = number or asked or lived >= least[0] or process.cpu >= least[1]
+        if not (told or awaited):
             return
         if (stat := stat_of(process.pid)) and (not process.start or stat.start == process.start):
             process.learn(stat)
@@ -266,7 +270,7 @@ class Ends:
         }
         if verdict.first:
             self._waiting.append((time.monotonic() + _WAIT, verdict.first, entry))
-        elif number or asked or lived >= _LIVED or process.cpu >= _USED:
+        elif told:
             self._tell(entry)
 
     def _facts(self, process: Process, end: Exit, limit: str) -> Facts:
