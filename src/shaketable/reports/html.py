@@ -97,7 +97,7 @@ def _filters(result: Result) -> list[tuple[str, str, list[str]]]:
     ]
     axes = dict.fromkeys(axis for part in result.scenarios for cell in part.cells for axis in cell.axis)
     for number, axis in enumerate(axes):
-        values = [cell.axis.get(axis, "") for part in result.scenarios for cell in part.cells]
+        values = [cell.axis[axis] for part in result.scenarios for cell in part.cells if axis in cell.axis]
         offered.append((f"axis{number}", axis.capitalize(), values))
     unique = [(key, label, list(dict.fromkeys(values))) for key, label, values in offered]
     return [(key, label, values) for key, label, values in unique if len(values) > 1]
