@@ -1,9 +1,10 @@
 """The provider's firewall on a shared server: shuts out the vendor's central server while the server is overloaded.
 
-Every `_EVERY` seconds it reads the load of its own server. When that was at least `_OVERLOADED` for `_AFTER` seconds it
-drops in DOCKER-USER, where the engine lets others' rules be, what comes from `central`; the rule is lifted only when the
-load was below for `_CALM` seconds, as the provider's people do. Nothing is judged until the server has come to rest once
-after its start. `GET /figures` on port 8090: {"restricted": ["server-1"] or [], "load": the largest share of a limit}.
+Every `_EVERY` seconds it reads the load of its own server, and takes the mean of the last `_OVER` readings. When that was
+at least `_OVERLOADED` for `_AFTER` seconds it drops in DOCKER-USER, where the engine lets others' rules be, what comes
+from `central`; the rule is lifted only when the load was below for `_CALM` seconds, as the provider's people do. Nothing
+is judged until the server has come to rest once after its start. `GET /figures` on port 8090: {"restricted": ["server-1"]
+or [], "load": the largest share of a limit, as that mean}.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -23,7 +25,8 @@ from load import Load, Meter
 
 HOST = os.environ["HOST"]
 PORT = 8090
-_OVERLOADED = 0.9
+_OVERLOADED = 0.8
+_OVER = 4
 _AFTER, _CALM, _REST = 1.5, 12.0, 2.0
 _EVERY = 0.5
 _RESOLVE = 5.0
@@ -149,7 +152,7 @@ class Firewall:
         self._rules = Rules()
         self._judge = Judge()
         self._address = ""
-        self._load = Load(0.0, 0.0, 0.0)
+        self._loads: deque[Load] = deque(maxlen=_OVER)
 
     async def run(self) -> None:
         """Work until SIGTERM; the rule goes with this program."""
@@ -170,9 +173,13 @@ class Firewall:
             resolving.cancel()
             self._rules.shut_out("")
 
+    @property
+    def _load(self) -> float:
+        return sum(load.most for load in self._loads) / max(1, len(self._loads))
+
     async def _turn(self) -> None:
-        self._load = self._meter.look()
-        restricted, before = self._judge.see(time.monotonic(), self._load.most), self._rules.address
+        self._loads.append(self._meter.look())
+        restricted, before = self._judge.see(time.monotonic(), self._load), self._rules.address
         wanted = self._address if restricted else ""
         with suppress(BlockingIOError):
             self._rules.spare.be_ready()
@@ -183,7 +190,7 @@ class Firewall:
                 print(f"{HOST}/firewall: {error}", flush=True)
             else:
                 what = f"central ({wanted}) is restricted" if wanted else "central is let in"
-                print(f"{HOST}/firewall: {what}: {self._load}", flush=True)
+                print(f"{HOST}/firewall: {what}: {self._loads[-1]}", flush=True)
 
     async def _resolve(self) -> None:
         """Learn the central server's address again and again; while it cannot be learned the last one stands.
@@ -203,7 +210,7 @@ class Firewall:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             path = (await reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
-            figures = {"restricted": [HOST] if self._rules.address else [], "load": round(self._load.most, 3)}
+            figures = {"restricted": [HOST] if self._rules.address else [], "load": round(self._load, 3)}
             body = b"well\n" if path == b"/health" else json.dumps(figures).encode() + b"\n"
             kind = b"text/plain" if path == b"/health" else b"application/json"
             head = b"HTTP/1.1 200 OK\r\nContent-Type: %s\r\nContent-Length: %d\r\nConnection: close\r\n\r\n"
