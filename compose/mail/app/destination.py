@@ -1,8 +1,8 @@
 """The destination: runs Postfix, and reads the Maildir that it delivers to, as a mail program does.
 
-A mail that was read is moved from `new` to `cur`, so that each look lists only what is new. `GET /figures` has the mails
-`delivered` in the last `_SHOWN` seconds by their Message-ID, in the order of delivery, one as often as it came; older
-ones are deleted. What a Message-ID has after its `@` is left out.
+A mail that was read is moved from `new` to `cur`, so that each look lists only what is new, and only its head is kept: the
+mailbox is in memory. `GET /figures` has the mails `delivered` in the last `_SHOWN` seconds by their Message-ID, in the
+order of delivery, one as often as it came; older ones are deleted. What a Message-ID has after its `@` is left out.
 """
 
 from __future__ import annotations
@@ -59,6 +59,7 @@ class Mailbox:
             read = self._read / f"{path.name}:2,S"
             path.rename(read)
             self._mails.append((now, _message_id(read), read))
+            os.truncate(read, min(read.stat().st_size, _HEAD))
         while self._mails and self._mails[0][0] < now - _SHOWN:
             with contextlib.suppress(FileNotFoundError):
                 self._mails.popleft()[2].unlink()
