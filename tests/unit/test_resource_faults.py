@@ -67,6 +67,17 @@ def test_the_kernels_counters_are_the_proof(
     assert (found.at is not None) == effective, found.seen
 
 
+@pytest.mark.parametrize(("cores", "effective"), [(0.6, True), (0.5, False)])
+def test_a_busy_target_has_only_the_rest_of_its_quota_to_lose(cores: float, effective: bool) -> None:
+    """Of 0.7 CPUs of which 0.4 were in use the loops can take 0.3, and half of that must be seen."""
+    found = seen(params("spin", workers=2))
+    uses = [
+        {"usage": {"at": at, "usage": {"web": {**IDLE, "cores": c, "quota": 0.7}}, "cpus": 2}}
+        for at, c in ((1.0, 0.4), (2.0, cores))
+    ]
+    assert (witness(CATALOGUE["spin"], Seen(TARGET, found.params, *uses)).at is not None) == effective
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "before"),
     [

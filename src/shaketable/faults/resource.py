@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,11 +95,11 @@ def _spin_wrong(seen: Seen) -> list[str]:
     wrong = []
     for name, now, before in _rows(seen):
         shared = seen.now["usage"]["cpus"] / len(seen.target.members)
-        most = min(float(seen.params.workers), now["quota"] or shared, shared)
+        most = min(float(seen.params.workers), (now["quota"] or math.inf) - before["cores"], shared)
         if now["quota"] and before["cores"] >= 0.9 * now["quota"]:
             wrong.append(f"{name} used all of its {now['quota']:g} CPUs before, too")
         elif now["cores"] < 0.9 * (now["quota"] or 1e9) and now["cores"] - before["cores"] < 0.5 * most:
-            wrong.append(f"{name} uses {now['cores']:.2f} CPUs, {before['cores']:.2f} before, not {most:g} more")
+            wrong.append(f"{name} uses {now['cores']:.2f} CPUs, {before['cores']:.2f} before, not {most:.2g} more")
     return wrong
 
 
