@@ -24,15 +24,15 @@ from shaketable.run.campaign import Campaign
 from shaketable.run.campaign import Request as Asked
 from shaketable.run.prepare import load_all
 
-TURNS = int(os.environ.get("BENCH_TURNS", "10"))
-SECONDS = 5
+TURNS = int(os.environ.get("BENCH_TURNS", "8"))
+SECONDS = 8
 WORKERS = 2
 _SCENARIO = f"""
 shaketable: 1
 name: neighbours
 topology: {{compose: {ROOT}/compose/mail, lanes: 1}}
 variants: {{fixed: {{}}}}
-load: {{locustfile: load.py, target: "http://entry:8080", rate: 120 /s, timeout: 3s, max_not_started: 10 %}}
+load: {{locustfile: load.py, target: "http://entry:8080", rate: 60 /s, timeout: 3s, max_not_started: 10 %}}
 observers:
   every: 50ms
   max_gap: 2s
