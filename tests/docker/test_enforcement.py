@@ -30,7 +30,12 @@ observers:
     site: {kind: http-json, at: "site:8080", path: /pods, lists: {pods: pods}}
     kernel: {kind: containers, lists: {limits: limits site}}
 steady: {lists: {pods: 3}}
-faults: [{id: late, kind: slow, target: {instance: site}, with: {delay: 5ms}, lasts: 2s}]
+faults:
+  - id: note
+    kind: deploy
+    target: {instance: site}
+    with: {command: [touch, /dev/shm/note], undo: [rm, /dev/shm/note], check: [ls, /dev/shm], shows: note}
+    lasts: 2s
 expectations:
   - {id: limits, kind: limits-hold, list: limits, limits: [memory]}
 """
