@@ -60,14 +60,12 @@ def first_process(cgroup: str) -> tuple[int, int] | None:
 
     What the engine still prepares there, and is to become the container's program, is none yet.
     """
-    found = []
     with contextlib.suppress(OSError):
-        for pid in map(int, (CGROUPS / cgroup / "cgroup.procs").read_text().split()):
-            with contextlib.suppress(OSError):
-                name = Path(f"/proc/{pid}/comm").read_text(errors="replace")
-                if (start := started(pid)) and not name.startswith(_RUNTIMES):
-                    found.append((start, pid))
-    return min(found)[::-1] if found else None
+        pids = map(int, (CGROUPS / cgroup / "cgroup.procs").read_text().split())
+        start, pid = min(((start, pid) for pid in pids if (start := started(pid))), default=(0, 0))
+        if pid and not Path(f"/proc/{pid}/comm").read_text(errors="replace").startswith(_RUNTIMES):
+            return pid, start
+    return None
 
 
 def cgroup_of(pid: int) -> str:

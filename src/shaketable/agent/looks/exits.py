@@ -124,9 +124,8 @@ class Exits:
         except OSError as error:
             raise KernelError(f"the kernel does not tell of ended processes: {error.strerror}") from error
         self._await_answer()
-        self._socket.send(
-            request(FORK, EXEC, COMM, EXIT)
-        )  # a kernel that cannot choose passes over this, and tells of all
+        # A kernel that cannot choose passes over this, and tells of all.
+        self._socket.send(request(FORK, EXEC, COMM, EXIT))
 
     def _await_answer(self) -> None:
         deadline = time.monotonic() + _ANSWER
