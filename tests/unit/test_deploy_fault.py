@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from shaketable.agent import kernel, steps
 from shaketable.faults import CATALOGUE, Seen, residue, witness
 from shaketable.ports import Member, Target
 
@@ -84,3 +85,54 @@ def test_what_is_still_made_is_left() -> None:
     before = printed("1.0", "1.0")
     assert residue(KIND, Seen(TARGET, GIVEN, before, printed("1.0", None))) == []
     assert residue(KIND, Seen(TARGET, GIVEN, before, printed("1.0", "2.0"))) == ["in web-2 it is still made"]
+
+
+AWAY = {
+    "at": 6.0,
+    "away": True,
+    "code": None,
+    "output": "web-1 has ended since it was resolved, and was not started again",
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "lasting", "seen"),
+    [
+        (AWAY, True, True),
+        (AWAY, False, False),
+        ({"at": 6.0, "code": 0, "output": "1.0"}, True, False),
+        ({"at": 6.0, "code": 137, "output": "2.0"}, True, False),
+        ({"at": 6.0, "error": "it shares the host's network"}, True, False),
+    ],
+)
+def test_only_who_does_not_run_need_not_show_it_just_before_heal(
+    first: dict[str, Any], lasting: bool, seen: bool
+) -> None:
+    """A release may end its instance again and again; one that was taken back, or cannot be seen, has not lasted."""
+    now = {**printed("2.0", "2.0"), "web-1": first}
+    found = witness(KIND, Seen(TARGET, GIVEN, printed("1.0", "1.0"), now, lasting))
+    assert (found.at is not None) == seen, found.seen
+
+
+def test_who_does_not_run_shows_nothing_before_and_is_not_clean_after() -> None:
+    """Nobody knows what is in it."""
+    away = {**printed("1.0", "1.0"), "web-1": AWAY}
+    assert "in web-1 the check failed before" in witness(KIND, Seen(TARGET, GIVEN, away, printed("2.0", "2.0"))).seen
+    (left,) = residue(KIND, Seen(TARGET, GIVEN, printed("1.0", "1.0"), away))
+    assert left.startswith("web-1 could not be looked at")
+
+
+@pytest.mark.parametrize(("life", "problems"), [(None, 0), ((70, 700), 1)])
+def test_an_undo_that_fails_in_the_next_life_is_told(
+    life: tuple[int, int] | None, problems: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is nothing to undo only where nothing runs: what a command changed is in the next life's files, too."""
+
+    def fails(_: object) -> None:
+        raise kernel.KernelError("release 1.0 in web-1 ended with 137")
+
+    monkeypatch.setitem(steps.STEPS, "command", fails)
+    monkeypatch.setattr(kernel, "started", lambda _: 0)
+    monkeypatch.setattr(kernel, "first_process", lambda _: life)
+    undo = KIND.plan_for(TARGET, GIVEN).undo[:1]
+    assert len(steps.undo_all(list(undo))) == problems

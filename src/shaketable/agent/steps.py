@@ -142,4 +142,6 @@ def _target_gone(step: Step) -> bool:
     """Whether there is nothing left to undo. Asked only after a failure: a target may go away at any moment."""
     if step["do"] == "link":
         return link_is_up(step["name"], step["index"], step.get("netns", 0), step.get("via", 0)) is None
-    return "start" in step and kernel.started(step["pid"]) != step["start"]
+    ended = "start" in step and kernel.started(step["pid"]) != step["start"]
+    # What a command changed is in the container's files, which its next life has, too.
+    return ended and not (step["do"] == "command" and kernel.first_process(step["cgroup"]))

@@ -38,13 +38,15 @@ def _looks(target: Target, params: Deploy) -> Mapping[str, Look]:
 
 
 def _wrong(seen: Seen) -> list[str]:
+    """It must be shown, and not have been before; an instance that it ended need not run when it is looked at again."""
     text = seen.params.shows
     wrong = [f"in {name} the check already printed {text!r}" for name, r in seen.before.items() if _shows(r, text)]
-    wrong += [f"in {name} the check failed before: {r['error']}" for name, r in seen.before.items() if r.get("error")]
+    failed = {name: r.get("error") or r["output"] for name, r in seen.before.items() if r.get("error") or r.get("away")}
+    wrong += [f"in {name} the check failed before: {why}" for name, why in failed.items()]
     return wrong + [
         f"in {name} the check printed {str(r.get('output', ''))[:80]!r}"
         for name, r in seen.now.items()
-        if not _shows(r, text)
+        if not _shows(r, text) and not (seen.lasting and r.get("away"))
     ]
 
 
@@ -57,7 +59,8 @@ def _says(seen: Seen) -> str:
 
 
 def _left(seen: Seen) -> list[str]:
-    return [f"in {name} it is still made" for name, r in seen.now.items() if _shows(r, seen.params.shows)]
+    away = [f"{name} could not be looked at: {r['output']}" for name, r in seen.now.items() if r.get("away")]
+    return away + [f"in {name} it is still made" for name, r in seen.now.items() if _shows(r, seen.params.shows)]
 
 
 RELEASE_FAULTS: tuple[FaultKind, ...] = (
@@ -66,8 +69,7 @@ RELEASE_FAULTS: tuple[FaultKind, ...] = (
         "release",
         "another version or setting of the system itself, by a command of its own",
         _plan,
-        # The system may take it back by itself, and an instance that it harms may not run just when it is looked at again.
-        Proof("the check shows it, and did not before", _looks, _wrong, _says, _left, lasts=False),
+        Proof("the check shows it, and did not before", _looks, _wrong, _says, _left),
         params=Deploy,
         disk="as the command does",
         example={

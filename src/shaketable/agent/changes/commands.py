@@ -30,8 +30,16 @@ def run(step: dict[str, Any]) -> None:
 
 
 def see(look: dict[str, Any]) -> dict[str, Any]:
-    """{"words": [...], **member.step}: {"code": exit code, "output": what it printed}."""
-    done = _run(look)
+    """{"words": [...], **member.step}: {"code": exit code, "output": what it printed}.
+
+    Of a container that does not run just now: {"away": True, "code": None, "output": why}.
+    """
+    try:
+        done = _run(look)
+    except kernel.KernelError as error:
+        if kernel.started(look["pid"]) == look["start"] or kernel.first_process(look["cgroup"]):
+            raise
+        return {"away": True, "code": None, "output": str(error)}
     return {"code": done.returncode, "output": (done.stdout if not done.returncode else _last(done)).strip()[:4000]}
 
 
