@@ -1,8 +1,9 @@
 """Figures of neighbours: what a host that spins costs whoever is on another host of the same machine.
 
-The busy loops of the fault `spin` run on `server-1` of compose/mail, which has 0.7 CPUs. The p99 latency of what users of
-`server-2` ask for is taken with and without them in turn, in one trial; each pair is compared by itself, so that what
-else the machine does falls on both. Beside it the same of the spinning host itself, so that it is seen that it was hit.
+The busy loops of the fault `spin` run on `server-1` of compose/mail, which has 0.7 of a CPU of its own. The p99 latency
+of what users of `server-2` ask for is taken with and without them in turn, in one trial; each pair is compared by itself,
+so that what else the machine does falls on both. Beside it the same of the spinning host itself, so that it is seen that
+it was hit.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from shaketable.run.campaign import Campaign
 from shaketable.run.campaign import Request as Asked
 from shaketable.run.prepare import load_all
 
-TURNS = int(os.environ.get("BENCH_TURNS", "8"))
+TURNS = int(os.environ.get("BENCH_TURNS", "16"))
 SECONDS = 8
 WORKERS = 2
 _SCENARIO = f"""

@@ -31,6 +31,7 @@ for _ in range(300):
         os._exit(0)
 time.sleep(3)
 """
+ON_CPU_1 = "import os, sys; sys.exit(os.sched_getaffinity(0) != {1})"
 FILES = "import time; kept = [open('/dev/null') for _ in range(60)]; time.sleep(2)"
 
 
@@ -121,6 +122,12 @@ def test_what_is_configured_is_what_the_kernel_has(site: NestedSite, heard: Coun
         server, free = limit(heard, "server", name), limit(heard, "server/free", name)
         assert (server.configured, server.kernel) == (value, value)
         assert (free.configured, free.kernel) == (None, None)
+
+
+def test_what_runs_in_a_nested_host_is_on_its_cpus(site: NestedSite) -> None:
+    """`cpuset` holds for all that runs in it, and for nothing else."""
+    assert run(site, "server/free", ON_CPU_1) == 0
+    assert run(site, "held", ON_CPU_1) == 1
 
 
 def test_each_limit_of_a_container_is_reached_and_counted(site: NestedSite, heard: Counts) -> None:

@@ -33,23 +33,23 @@ def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_each_limit_reaches_compose_and_swap_is_no_way_out() -> None:
-    """Memory with as much swap as there is memory, which is none; CPUs; tasks. What is not said is not limited."""
-    limits = read_limits({"memory": "512m", "cpus": 0.6, "processes": 200})
-    assert limits == HostLimits(512 << 20, 0.6, 200)
+    """Memory with as much swap as there is memory, which is none; CPUs, and which; tasks. What is not said is not limited."""
+    limits = read_limits({"memory": "512m", "cpus": 0.6, "processes": 200, "cpuset": "0, 2-3"})
+    assert limits == HostLimits(512 << 20, 0.6, 200, "0,2-3")
     written = service("h", Nested(("in.yaml",), limits=limits), image="i", network="n", store="s")
-    limited = {key: written.get(key) for key in ("mem_limit", "memswap_limit", "cpus", "pids_limit")}
-    assert limited == {"mem_limit": 512 << 20, "memswap_limit": 512 << 20, "cpus": 0.6, "pids_limit": 200}
+    keys = ("mem_limit", "memswap_limit", "cpus", "pids_limit", "cpuset")
+    assert [written.get(key) for key in keys] == [512 << 20, 512 << 20, 0.6, 200, "0,2-3"]
     free = service("h", Nested(("in.yaml",)), image="i", network="n", store="s")
-    assert not {"mem_limit", "memswap_limit", "cpus", "pids_limit"} & set(free)
+    assert not set(keys) & set(free)
 
 
 def test_they_are_part_of_the_host_in_the_model() -> None:
     """As compose gives them, where a variable became a text."""
-    text = "x-shaketable: {nested: {h: {compose: in.yaml, limits: {memory: 1 GiB, cpus: '1.5', processes: '300'}}}}\n"
+    text = "x-shaketable: {nested: {h: {compose: in.yaml, limits: {memory: 1 GiB, cpus: '1.5', processes: '300', cpuset: 1}}}}\n"
     Path("compose.yaml").write_text(text)
     source, _ = read_source(Path(), ["compose.yaml"])
     model = compose_model(yaml.safe_load(text), source)
-    assert model.nested["h"].limits == HostLimits(1 << 30, 1.5, 300)
+    assert model.nested["h"].limits == HostLimits(1 << 30, 1.5, 300, "1")
 
 
 def test_every_mistake_is_told_where_it_stands() -> None:
@@ -66,12 +66,16 @@ def test_every_mistake_is_told_where_it_stands() -> None:
         f"5:29: {begin}.cpus: True is not a number of CPUs, as in 0.5",
         f"5:40: {begin}.processes: 20 is not enough for an engine; it takes at least 80",
     ]
+    assert problems_of("{cpuset: first, cpus: 0.5}") == [
+        f"5:16: {begin}.cpuset: 'first' is no list of CPUs, as in '0', '0-1' or '0,2'",
+    ]
+    assert problems_of("{cpuset: 3-1}") == [f"5:16: {begin}.cpuset: '3-1': 3-1 has no CPU in it"]
 
 
 @pytest.mark.parametrize("limits", ["", "{}", "[memory]", "512m"])
 def test_limits_are_a_mapping(limits: str) -> None:
     """Whatever else stands there is one problem, at its key."""
-    message = "the nested host 'h': limits must be a mapping with some of memory, cpus, processes"
+    message = "the nested host 'h': limits must be a mapping with some of memory, cpus, processes, cpuset"
     assert problems_of(limits) == [f"5:7: {message}"]
 
 
@@ -86,6 +90,6 @@ def test_sizes_are_those_of_compose(number: int, unit: str) -> None:
 @given(st.one_of(st.none(), st.text(max_size=8), st.floats(), st.lists(st.integers(), max_size=2)))
 def test_whatever_stands_there_is_read_or_told(value: object) -> None:
     """Nothing makes the reader fail, so that all problems of a document are told at once."""
-    read = read_limits({"memory": value, "cpus": value, "processes": value})
+    read = read_limits({"memory": value, "cpus": value, "processes": value, "cpuset": value})
     assert read.processes is None or read.processes >= 80
     assert read.cpus is None or read.cpus >= 0.1

@@ -2,6 +2,9 @@
 
 The host is a container, so these are limits of its cgroups; what runs in it is in cgroups below those and held by them,
 whatever limits of its own it has (kernel Documentation/admin-guide/cgroup-v1/memory.rst, pids.rst, cgroup-v2.rst).
+
+A share of the machine's CPUs (`cpus`) does not keep a host from being felt by another: both wait for the same CPUs. With
+CPUs of its own (`cpuset`; cgroup-v1/cpusets.rst) it is as far from the other as two machines are.
 """
 
 from __future__ import annotations
@@ -22,15 +25,17 @@ _LEAST_MEMORY: Final = 192 << 20
 _LEAST_PROCESSES: Final = 80
 """Measured: an engine has 35 MiB beside caches and 24 tasks, and up to 77 tasks with one container and a command in it."""
 _LEAST_CPUS: Final = 0.1
+_CPU_LIST: Final = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*")
 
 
 @dataclass(frozen=True, slots=True)
 class HostLimits:
-    """Bytes, CPUs and tasks; None where the host may use what the machine has."""
+    """Bytes, CPUs, tasks, and which CPUs, as in 0-1 or 0,2; None where the host may use what the machine has."""
 
     memory: int | None = None
     cpus: float | None = None
     processes: int | None = None
+    cpuset: str | None = None
 
     def service(self) -> dict[str, Any]:
         """Keys of its compose service. No swap helps a host out of its memory's limit."""
@@ -41,6 +46,8 @@ class HostLimits:
             found["cpus"] = self.cpus
         if self.processes is not None:
             found["pids_limit"] = self.processes
+        if self.cpuset is not None:
+            found["cpuset"] = self.cpuset
         return found
 
 
@@ -79,6 +86,16 @@ def _processes(value: object) -> int:
     return int(number)
 
 
+def _cpuset(value: object) -> str:
+    text = "" if isinstance(value, bool) else str(value).replace(" ", "")
+    if not _CPU_LIST.fullmatch(text):
+        raise ValueError(f"{value!r} is no list of CPUs, as in '0', '0-1' or '0,2'")
+    for first, _, last in (part.partition("-") for part in text.split(",")):
+        if last and int(last) < int(first):
+            raise ValueError(f"{value!r}: {first}-{last} has no CPU in it")
+    return text
+
+
 def _number(value: object, what: str) -> float:
     try:
         number = math.nan if isinstance(value, bool) else float(str(value))
@@ -89,15 +106,20 @@ def _number(value: object, what: str) -> float:
     return number
 
 
-_READ: Final[Mapping[str, Callable[[object], float]]] = {"memory": _memory, "cpus": _cpus, "processes": _processes}
+_READ: Final[Mapping[str, Callable[[object], float | str]]] = {
+    "memory": _memory,
+    "cpus": _cpus,
+    "processes": _processes,
+    "cpuset": _cpuset,
+}
 
 
 def read_limits(value: object) -> HostLimits:
     """Read what can be read of `limits`; `check_limits` says what is wrong with the rest."""
-    return HostLimits(**{key: number for key, number, _ in _entries(value) if number is not None})  # type: ignore[arg-type]
+    return HostLimits(**{key: read for key, read, _ in _entries(value) if read is not None})  # type: ignore[arg-type]
 
 
-def _entries(value: object) -> Iterator[tuple[str, float | None, str]]:
+def _entries(value: object) -> Iterator[tuple[str, float | str | None, str]]:
     """(key, value, what is wrong with it) of each known key."""
     for key, given in value.items() if isinstance(value, Mapping) else ():
         if key in _READ:
