@@ -25,7 +25,9 @@ def test_a_loop_takes_the_memory_of_its_tenant_or_of_the_whole_server(tmp_path: 
     assert {"limits", "server-memory"} <= {name for name, verdict in incident.items() if verdict == "fail"}
     assert set(fixed.values()) == {"pass"}
     enders = {
-        h.variant: {(e.end.by, e.end.command) for e in ended(h, "ends-a", h.began)}
+        h.variant: {
+            (e.end.by, e.end.command) for e in ended(h, "ends-server", h.began) if e.end.of == "server-1/tenant-a"
+        }
         for h in read_histories(finished.folder)
     }
     assert ("limit", "sender") in enders["incident"], "the kernel's own word: the server's memory limit ended runs"
