@@ -99,7 +99,7 @@ def test_none_seen_is_unknown() -> None:
     finding = over(high(), ends())
     assert (finding.verdict, finding.value) == ("unknown", None)
     assert finding.because == (
-        f"no runaway was seen: nobody saw cpu of {TENANT} above 0.9 and memory of {TENANT} above 0.5 after the deploy"
+        f"no runaway was seen: nobody saw cpu above 0.9 and memory above 0.5 in {TENANT} after the deploy"
     )
 
 

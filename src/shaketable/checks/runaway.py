@@ -234,9 +234,9 @@ def _none(e: RunawayEnds, found: Sequence[_Judged], at: _Trial) -> str:
         return (
             f"heal ended what ran away, after {show(cut[0].seconds)} of at most {show(e.within)}, so nobody else could"
         )
-    above = names([f"{name} of {at.of} above {most:g}" for name, most in e.gauges.items()])
+    above = names([f"{name} above {most:g}" for name, most in e.gauges.items()])
     brief = f", but for {show(max(j.seconds for j in found))} at a time" if found else ""
-    return f"no runaway was seen: nobody saw {above} after the {at.fault.kind}{brief}"
+    return f"no runaway was seen: nobody saw {above} in {at.of} after the {at.fault.kind}{brief}"
 
 
 def _over(e: RunawayEnds, proofs: Sequence[_Judged], found: Sequence[_Judged], at: _Trial) -> str:
