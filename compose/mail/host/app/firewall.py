@@ -25,7 +25,7 @@ from load import Load, Meter
 
 HOST = os.environ["HOST"]
 PORT = 8090
-_OVERLOADED = 0.8
+_OVERLOADED = 0.75
 _OVER = 4
 _AFTER, _CALM, _REST = 1.5, 12.0, 2.0
 _EVERY = 0.5
