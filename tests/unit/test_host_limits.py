@@ -45,7 +45,8 @@ def test_each_limit_reaches_compose_and_swap_is_no_way_out() -> None:
 
 def test_they_are_part_of_the_host_in_the_model() -> None:
     """As compose gives them, where a variable became a text."""
-    text = "x-shaketable: {nested: {h: {compose: in.yaml, limits: {memory: 1 GiB, cpus: '1.5', processes: '300', cpuset: 1}}}}\n"
+    limits = "{memory: 1 GiB, cpus: '1.5', processes: '300', cpuset: 1}"
+    text = f"x-shaketable: {{nested: {{h: {{compose: in.yaml, limits: {limits}}}}}}}\n"
     Path("compose.yaml").write_text(text)
     source, _ = read_source(Path(), ["compose.yaml"])
     model = compose_model(yaml.safe_load(text), source)
@@ -68,6 +69,9 @@ def test_every_mistake_is_told_where_it_stands() -> None:
     ]
     assert problems_of("{cpuset: first, cpus: 0.5}") == [
         f"5:16: {begin}.cpuset: 'first' is no list of CPUs, as in '0', '0-1' or '0,2'",
+    ]
+    assert problems_of("{cpuset: 1 2}") == [
+        f"5:16: {begin}.cpuset: '1 2' is no list of CPUs, as in '0', '0-1' or '0,2'"
     ]
     assert problems_of("{cpuset: 3-1}") == [f"5:16: {begin}.cpuset: '3-1': 3-1 has no CPU in it"]
 
@@ -93,3 +97,4 @@ def test_whatever_stands_there_is_read_or_told(value: object) -> None:
     read = read_limits({"memory": value, "cpus": value, "processes": value, "cpuset": value})
     assert read.processes is None or read.processes >= 80
     assert read.cpus is None or read.cpus >= 0.1
+    assert read.cpuset is None or set(read.cpuset) <= set("0123456789,-")

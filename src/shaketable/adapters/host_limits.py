@@ -3,8 +3,8 @@
 The host is a container, so these are limits of its cgroups; what runs in it is in cgroups below those and held by them,
 whatever limits of its own it has (kernel Documentation/admin-guide/cgroup-v1/memory.rst, pids.rst, cgroup-v2.rst).
 
-A share of the machine's CPUs (`cpus`) does not keep a host from being felt by another: both wait for the same CPUs. With
-CPUs of its own (`cpuset`; cgroup-v1/cpusets.rst) it is as far from the other as two machines are.
+A share of the machine's CPUs (`cpus`) does not keep a host from being felt by another: both wait for the same CPUs. Hosts
+with different CPUs (`cpuset`; cgroup-v1/cpusets.rst) do not; what else the machine does may still be on any of them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _LEAST_MEMORY: Final = 192 << 20
 _LEAST_PROCESSES: Final = 80
 """Measured: an engine has 35 MiB beside caches and 24 tasks, and up to 77 tasks with one container and a command in it."""
 _LEAST_CPUS: Final = 0.1
-_CPU_LIST: Final = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*")
+_CPU_LIST: Final = re.compile(r"\d{1,4}(-\d{1,4})?(,\d{1,4}(-\d{1,4})?)*", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _processes(value: object) -> int:
 
 
 def _cpuset(value: object) -> str:
-    text = "" if isinstance(value, bool) else str(value).replace(" ", "")
+    text = ",".join(part.strip() for part in str(value).split(","))
     if not _CPU_LIST.fullmatch(text):
         raise ValueError(f"{value!r} is no list of CPUs, as in '0', '0-1' or '0,2'")
     for first, _, last in (part.partition("-") for part in text.split(",")):
