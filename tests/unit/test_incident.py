@@ -226,11 +226,11 @@ def test_a_part_too_small_to_show_in_the_whole_is_felt() -> None:
 
 
 def test_nothing_happened() -> None:
-    """A trial that nobody felt has no phases, and says so with the fault that it stood."""
+    """A trial in which nothing was seen has no phases, and says so with the fault that it stood."""
     told = incident(trial(), scenario())
     assert told.phases == ()
     said = text(trial())
-    assert "Nobody felt anything: no function was degraded, no alert came" in said
+    assert "Nothing was seen: no function was degraded, no alert came" in said
     assert "The deploy on server-1/tenant-a (bad) took effect at +0 s and was undone at +20 s." in said
     assert "AFFECTED Nothing." in said
     assert "3 containers of server-1 and server-2 ran throughout." in said

@@ -135,5 +135,7 @@ def test_limits_are_read_wherever_compose_has_them() -> None:
         "files": 200,
         "disk": 1 << 28,
     }
-    assert service_limits({"mem_limit": "0", "pids_limit": -1}, {}) == {}
+    assert service_limits({"cpu_quota": 6000, "cpu_period": 20000}, {}) == {"cpu": 0.3}
+    assert service_limits({"cpu_quota": 30000}, {}) == {"cpu": 0.3}
+    assert service_limits({"mem_limit": "0", "pids_limit": -1, "cpu_quota": -1, "cpu_period": 20000}, {}) == {}
     assert host_limits(HostLimits(512 << 20, 0.6, None), 1 << 29) == {"memory": 512 << 20, "cpu": 0.6, "disk": 1 << 29}

@@ -43,13 +43,13 @@ def test_ended_by_the_guard_in_time_passes() -> None:
     assert (finding.verdict, finding.value, finding.limit, finding.unit) == ("pass", 2.5, 5.0, "s")
     assert finding.because == (
         f"2 runaways of {TENANT} were over within 2.5 s each (limit 5 s), "
-        "ended by the guard (SIGXCPU, python3, after 2.5 s)"
+        "ended by the guard (SIGXCPU, python3 that ran for 2.5 s)"
     )
     assert [(e.where, round(e.start, 6), round(e.end, 6), e.text) for e in finding.evidence] == [
         ("kernel", 1.0, 3.0, "ran away: cpu up to 1"),
         ("kernel", 9.0, 11.5, "ran away: cpu up to 1"),
-        ("kernel", 2.9, 2.9, "python3 ended by the guard (SIGXCPU, python3, after 2.5 s)"),
-        ("kernel", 11.4, 11.4, "python3 ended by the guard (SIGXCPU, python3, after 2.5 s)"),
+        ("kernel", 2.9, 2.9, "python3 ended by the guard (SIGXCPU, python3 that ran for 2.5 s)"),
+        ("kernel", 11.4, 11.4, "python3 ended by the guard (SIGXCPU, python3 that ran for 2.5 s)"),
     ]
 
 
@@ -59,7 +59,7 @@ def test_all_who_ended_some_are_named() -> None:
     finding = over(high((1, 3), (9, 11)), ends(end(2.9), end(11, by="limit", signal=9, who=who)))
     assert finding.because == (
         f"2 runaways of {TENANT} were over within 2 s each (limit 5 s), ended 1 times by the guard "
-        f"(SIGXCPU, python3, after 2.5 s) and 1 times by {who} (SIGKILL, python3, after 2.5 s)"
+        f"(SIGXCPU, python3 that ran for 2.5 s) and 1 times by {who} (SIGKILL, python3 that ran for 2.5 s)"
     )
 
 
@@ -73,7 +73,7 @@ def test_too_long_fails_whoever_ended_it() -> None:
     )
     finding = over(high((1, 7)), ends(end(6.9)))
     assert finding.verdict == "fail"
-    assert finding.because.endswith("it was over only then, ended by the guard (SIGXCPU, python3, after 2.5 s)")
+    assert finding.because.endswith("it was over only then, ended by the guard (SIGXCPU, python3 that ran for 2.5 s)")
 
 
 def test_heal_counts_up_to_when_it_began_and_is_nobodys_end() -> None:
@@ -112,7 +112,7 @@ def test_over_by_itself_fails_unless_it_may() -> None:
         "it was over by itself: nobody ended it (guard, limit, watchdog)"
     )
     left = end(2.9, by="itself", signal=0, code=0)
-    assert "(the last to leave: code 0, python3, after 2.5 s)" in over(high((1, 3)), ends(left)).because
+    assert "(the last to leave: code 0, python3 that ran for 2.5 s)" in over(high((1, 3)), ends(left)).because
     assert over(high((1, 3)), ends(left), by=["itself"]).verdict == "pass"
     assert over(high((1, 3)), ends(), by=["guard", "itself"]).verdict == "pass"
 
@@ -122,7 +122,7 @@ def test_ended_by_somebody_else_fails_and_names_who() -> None:
     finding = over(high((1, 3)), ends(end(2.9, by="watchdog", signal=9, who="lfd of server-1/firewall")), by=["guard"])
     assert finding.verdict == "fail"
     assert (
-        "it was ended by the watchdog lfd of server-1/firewall (SIGKILL, python3, after 2.5 s), "
+        "it was ended by the watchdog lfd of server-1/firewall (SIGKILL, python3 that ran for 2.5 s), "
         "which is not one of those asked for (guard)"
     ) in finding.because
 

@@ -19,6 +19,8 @@ _PLACES: Final[Mapping[LimitName, tuple[tuple[str, ...], ...]]] = {
     "files": (("ulimits", "nofile", "hard"), ("ulimits", "nofile")),
 }
 """Where compose has each limit of a service; compose itself refuses two that differ."""
+_PERIOD: Final = 100_000
+"""Microseconds of a CPU quota's period where no other is given: the kernel's own (its sched-bwc document)."""
 
 
 def configured_limits(project: ComposeProject) -> Mapping[str, Limits]:
@@ -42,6 +44,8 @@ def service_limits(entry: Mapping[str, Any], disks: Mapping[str, int]) -> Limits
         number = next((n for path in paths if (n := _number(_at(entry, path))) is not None and n > 0), None)
         if number is not None:  # 0 and -1 are no limit
             found[name] = number
+    if "cpu" not in found and (quota := _number(entry.get("cpu_quota")) or 0.0) > 0:  # the engine refuses both
+        found["cpu"] = quota / (_number(entry.get("cpu_period")) or _PERIOD)
     if sizes := list(_sizes(entry, disks)):
         found["disk"] = max(sizes)
     return found

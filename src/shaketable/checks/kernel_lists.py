@@ -90,12 +90,12 @@ def unread(history: TrialHistory, scenario: Scenario, name: str, start: float) -
 
 
 def how(end: End) -> str:
-    """What ended a process, its name and how long it lived: `SIGXCPU, python3, after 2.5 s`."""
+    """What ended a process, its name and how long it lived: `SIGXCPU, python3 that ran for 2.5 s`."""
     cause = f"code {end.code}"
     if end.signal:
         known = {int(s): s.name for s in signal.Signals}
         cause = known.get(end.signal, f"signal {end.signal}")
-    return f"{cause}, {end.command}, after {show(max(0.0, end.at - end.began))}"
+    return f"{cause}, {end.command} that ran for {show(max(0.0, end.at - end.began))}"
 
 
 def by_whom(end: End) -> str:

@@ -125,7 +125,7 @@ class _Teller:
         gauges = any(d.gauges for d in self.scenario.observers.holders.values())
         seen = "no function was degraded, no alert came, no list changed"
         gone = f"{seen} and no gauge went above its number" if gauges else seen
-        return f"Nobody felt anything: {gone}, from the fault on until the record ends {self._at(self.history.ended)}."
+        return f"Nothing was seen: {gone}, from the fault on until the record ends {self._at(self.history.ended)}."
 
     def _at(self, moment: float) -> str:
         return f"at {self._stamp(moment)}"
