@@ -15,7 +15,15 @@ from shaketable.ports import Member, Target
 LIMITS = {"cpus": None, "memory": 96 << 20, "pids": 96}
 MEMBER = Member("web", "c", 4, 5, "freezer/c", holds_namespace=True, limits=LIMITS, open_files=((4, 5, 1024),))
 TARGET = Target("web", (MEMBER,), (), ())
-IDLE = {"cores": 0.01, "quota": None, "memory": 20 << 20, "memory_limit": 96 << 20, "pids": 2, "pids_limit": 96}
+IDLE = {
+    "cores": 0.01,
+    "quota": None,
+    "memory": 20 << 20,
+    "memory_limit": 96 << 20,
+    "pids": 2,
+    "pids_limit": 96,
+    "ours": 0,
+}
 
 
 def params(kind: str, **values: Any) -> Params:
@@ -40,6 +48,15 @@ def test_what_is_used_up_is_the_targets_own(kind: str) -> None:
     assert residue(CATALOGUE[kind], seen(given)) == []
 
 
+@pytest.mark.parametrize("kind", ["spin", "hog", "leak", "fork"])
+def test_only_what_is_the_faults_own_is_left_behind(kind: str) -> None:
+    """One process of the fault is residue; processes and memory that the target's own work took meanwhile are not."""
+    given = params(kind, **CATALOGUE[kind].example)
+    grown = {"pids": 40, "memory": 90 << 20}
+    assert residue(CATALOGUE[kind], seen(given, **grown)) == []
+    assert residue(CATALOGUE[kind], seen(given, ours=1)) == ["web still has 1 of the fault's processes"]
+
+
 @pytest.mark.parametrize(
     ("kind", "given", "now", "effective"),
     [
@@ -62,9 +79,11 @@ def test_what_is_used_up_is_the_targets_own(kind: str) -> None:
 def test_the_kernels_counters_are_the_proof(
     kind: str, given: dict[str, Any], now: dict[str, Any], effective: bool
 ) -> None:
-    """Less than what was asked for, within the target's own limits, is not the fault."""
-    found = witness(CATALOGUE[kind], seen(params(kind, **given), **now))
+    """Less than what was asked for, within the target's own limits, is not the fault; nor is what others use there."""
+    asked = params(kind, **given)
+    found = witness(CATALOGUE[kind], seen(asked, ours=1, **now))
     assert (found.at is not None) == effective, found.seen
+    assert witness(CATALOGUE[kind], seen(asked, ours=0, **now)).at is None
 
 
 @pytest.mark.parametrize(("cores", "effective"), [(0.6, True), (0.5, False)])
@@ -72,7 +91,7 @@ def test_a_busy_target_has_only_the_rest_of_its_quota_to_lose(cores: float, effe
     """Of 0.7 CPUs of which 0.4 were in use the loops can take 0.3, and half of that must be seen."""
     found = seen(params("spin", workers=2))
     uses = [
-        {"usage": {"at": at, "usage": {"web": {**IDLE, "cores": c, "quota": 0.7}}, "cpus": 2}}
+        {"usage": {"at": at, "usage": {"web": {**IDLE, "cores": c, "quota": 0.7, "ours": 2}}, "cpus": 2}}
         for at, c in ((1.0, 0.4), (2.0, cores))
     ]
     assert (witness(CATALOGUE["spin"], Seen(TARGET, found.params, *uses)).at is not None) == effective
@@ -89,7 +108,7 @@ def test_a_busy_target_has_only_the_rest_of_its_quota_to_lose(cores: float, effe
 def test_who_was_busy_before_is_no_proof(kind: str, given: dict[str, Any], before: dict[str, Any]) -> None:
     """A target that already used what the fault takes cannot show that the fault took it."""
     found = seen(params(kind, **given))
-    busy = {"usage": {"at": 1.0, "usage": {"web": {**IDLE, **before}}, "cpus": 2}}
+    busy = {"usage": {"at": 1.0, "usage": {"web": {**IDLE, **before, "ours": 1}}, "cpus": 2}}
     assert witness(CATALOGUE[kind], Seen(TARGET, found.params, busy, busy)).at is None
 
 
@@ -129,9 +148,3 @@ def test_open_files_are_at_their_limit(soft: int, open_: int, effective: bool) -
     assert (witness(kind, Seen(TARGET, given, before, now)).at is not None) == effective
     assert bool(residue(kind, Seen(TARGET, given, before, now))) == (soft != 1024)
     assert kind.plan_for(TARGET, given).undo[0]["was"] == [[4, 5, 1024]]
-
-
-def test_what_stays_used_is_residue() -> None:
-    """Memory and processes that do not come back are named."""
-    left = residue(CATALOGUE["hog"], seen(params("hog", size="32 MiB"), memory=60 << 20, pids=9))
-    assert left == ["web has 9 processes, 2 before", "web uses 60 MiB, 20 MiB before"]

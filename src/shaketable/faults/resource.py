@@ -90,9 +90,13 @@ def _run(program: str, target: Target, **what: Any) -> Plan:
     return Plan(each(target, "run", program=program, cgroups=True, **what))
 
 
+def _absent(seen: Seen) -> list[str]:
+    return [f"none of the fault's processes is in {name}" for name, now, _ in _rows(seen) if not now["ours"]]
+
+
 def _spin_wrong(seen: Seen) -> list[str]:
     """At least half of what the loops may take beside what was used: the rest is for whoever else runs on the machine."""
-    wrong = []
+    wrong = _absent(seen)
     for name, now, before in _rows(seen):
         shared = seen.now["usage"]["cpus"] / len(seen.target.members)
         most = min(float(seen.params.workers), (now["quota"] or math.inf) - before["cores"], shared)
@@ -104,7 +108,7 @@ def _spin_wrong(seen: Seen) -> list[str]:
 
 
 def _grown(seen: Seen, size: float) -> list[str]:
-    return [
+    return _absent(seen) + [
         f"{name} uses {show_size(now['memory'] - before['memory'])} more than before, not {show_size(size)}"
         for name, now, before in _rows(seen)
         if now["memory"] - before["memory"] < 0.9 * size
@@ -123,7 +127,7 @@ def _hog_wrong(seen: Seen) -> list[str]:
     share = seen.params.share
     if share is None:
         return _grown(seen, seen.params.size)
-    return [
+    return _absent(seen) + [
         f"{name} holds {show_share(now['memory'] / now['memory_limit'])} of its memory limit, not {show_share(share)}"
         for name, now, before in _rows(seen)
         if now["memory"] < (share - 0.03) * now["memory_limit"] or now["memory"] <= before["memory"]
@@ -144,7 +148,7 @@ def _fork(target: Target, params: Fork) -> Plan:
 
 
 def _fork_wrong(seen: Seen) -> list[str]:
-    wrong = []
+    wrong = _absent(seen)
     for name, now, before in _rows(seen):
         if seen.params.processes is None:
             if now["pids_limit"] is None or now["pids"] < now["pids_limit"]:
@@ -158,20 +162,14 @@ def _fork_wrong(seen: Seen) -> list[str]:
 
 def _shown(seen: Seen) -> str:
     return "; ".join(
-        f"{name}: {now['cores']:.2f} CPUs, {show_size(now['memory'])}, {now['pids']} processes"
+        f"{name}: {now['cores']:.2f} CPUs, {show_size(now['memory'])}, {now['pids']} processes, {now['ours']} of the fault"
         for name, now, _ in _rows(seen)
     )
 
 
 def _left(seen: Seen) -> list[str]:
-    """Memory and processes are as before; a machine that catches up may use some CPU."""
-    left = []
-    for name, now, before in _rows(seen):
-        if now["pids"] > before["pids"] + 2:
-            left.append(f"{name} has {now['pids']} processes, {before['pids']} before")
-        if now["memory"] > before["memory"] + (8 << 20):
-            left.append(f"{name} uses {show_size(now['memory'])}, {show_size(before['memory'])} before")
-    return left
+    """None of our processes is in the target. What it uses itself may have changed meanwhile: it has work of its own."""
+    return [f"{name} still has {now['ours']} of the fault's processes" for name, now, _ in _rows(seen) if now["ours"]]
 
 
 # Limits
