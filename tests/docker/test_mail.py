@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 from campaigns import ROOT, proved, said, trial_of, verdicts
 
+from shaketable.adapters.docker_engine import DockerEngine
 from shaketable.adapters.store import read_histories
 from shaketable.checks.kernel_lists import ended
 from shaketable.checks.verdict import exit_code
@@ -17,7 +20,25 @@ pytestmark = pytest.mark.usefixtures("engine")
 MAIL = ROOT / "scenarios" / "mail"
 
 
-def test_a_loop_takes_the_memory_of_its_tenant_or_of_the_whole_server(tmp_path: Path) -> None:
+@pytest.fixture
+def placed(monkeypatch: pytest.MonkeyPatch) -> dict[str, set[str]]:
+    """CPUs that each kind of helper container may use, as the engine says."""
+    found: dict[str, set[str]] = defaultdict(set)
+    start = DockerEngine.run_tool
+
+    def run_tool(engine: DockerEngine, **asked: Any) -> Any:
+        started = start(engine, **asked)
+        limits = engine._api.inspect_container(started[0])["HostConfig"]
+        found[asked["module"].rpartition(".")[2]].add(limits["CpusetCpus"])
+        return started
+
+    monkeypatch.setattr(DockerEngine, "run_tool", run_tool)
+    return found
+
+
+def test_a_loop_takes_the_memory_of_its_tenant_or_of_the_whole_server(
+    tmp_path: Path, placed: dict[str, set[str]]
+) -> None:
     """With limits the program ends its run and neighbours feel nothing; without, the kernel has to, when the server's is gone."""
     finished = proved(MAIL / "infinite-loop.yaml", tmp_path, {"loop": ("memory",)})
     assert exit_code(finished.result) == Exit.PASS, said(finished)
@@ -33,3 +54,7 @@ def test_a_loop_takes_the_memory_of_its_tenant_or_of_the_whole_server(tmp_path: 
     assert ("limit", "sender") in enders["incident"], "the kernel's own word: the server's memory limit ended runs"
     assert not any(by == "limit" for by, _ in enders["fixed"])
     assert judge_again(finished.folder).proved  # the record alone says the same
+    assert placed["load"] == placed["observe"] == {"1"}, (
+        "what loads and observes is off the CPU of the server that loops"
+    )
+    assert "1" in placed["witness"]

@@ -171,3 +171,25 @@ def test_every_wrong_volume_is_told_where_it_stands(tmp_path: Path) -> None:
     source, _ = read_source(tmp_path, ["compose.yaml"])
     model = compose_model({**resolved, "x-shaketable": {"volumes": {"data": "64 MiB"}}}, source)
     assert model.volumes == {"data": 64 << 20}
+
+
+@pytest.mark.parametrize(
+    ("helpers", "problem"),
+    [
+        ("{cpuset: first}", "2:13: x-shaketable.helpers.cpuset: 'first' is no list of CPUs, as in '0', '0-1' or '0,2'"),
+        ("{cpus: 1}", "2:3: x-shaketable.helpers must be the CPUs of what loads and observes the topology"),
+        ("'1'", "2:3: x-shaketable.helpers must be the CPUs of what loads and observes the topology"),
+    ],
+)
+def test_the_cpus_of_the_helpers_are_a_list_of_cpus(tmp_path: Path, helpers: str, problem: str) -> None:
+    """As the kernel writes one; anything else is told where it stands."""
+    text = f"x-shaketable:\n  helpers: {helpers}\n"
+    (tmp_path / "compose.yaml").write_text(text)
+    source, _ = read_source(tmp_path, ["compose.yaml"])
+    resolved = {"services": {"web": {"image": "x"}}, **yaml.safe_load(text)}
+    with pytest.raises(ScenarioError) as caught:
+        compose_model(resolved, source)
+    assert [str(one).partition(", as {")[0] for one in caught.value.problems] == [f"compose.yaml:{problem}"]
+    for given, read in (("0, 2-3", "0,2-3"), (1, "1")):
+        good = {**resolved, "x-shaketable": {"helpers": {"cpuset": given}}}
+        assert compose_model(good, source).helpers_cpuset == read

@@ -213,7 +213,7 @@ def test_no_host_is_nested_in_a_nested_one() -> None:
 def test_an_extension_that_is_no_mapping_is_a_problem(value: str) -> None:
     """It is told with what it may have, and nothing breaks on it."""
     (found,) = all_problems(project(compose_yaml=f"services: {{web: {{image: x}}}}\nx-shaketable: {value}\n"))
-    assert found == "compose.yaml:2:1: x-shaketable must be a mapping with the keys hosts, nested, volumes"
+    assert found == "compose.yaml:2:1: x-shaketable must be a mapping with the keys helpers, hosts, nested, volumes"
 
 
 @needs_compose

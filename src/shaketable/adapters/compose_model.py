@@ -10,12 +10,13 @@ from typing import Any
 
 from shaketable.adapters.compose_config import EXTENSION
 from shaketable.adapters.compose_source import ComposeSource, nearest
+from shaketable.adapters.host_limits import cpu_list
 from shaketable.adapters.nested import Nested, check_nested, data_volume, read_nested
 from shaketable.model.errors import Problem, ScenarioError
 from shaketable.model.units import parse_size
 from shaketable.ports import Places
 
-_KEYS = ["hosts", "nested", "volumes"]
+_KEYS = ["helpers", "hosts", "nested", "volumes"]
 _SMALLEST, _LARGEST = 8 << 20, 64 << 30
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
@@ -59,6 +60,8 @@ class ComposeModel:
     """Volumes that are to be disks of their own, and their sizes in bytes."""
     nested: Mapping[str, Nested] = field(default_factory=dict)
     """Hosts with an engine of their own, by name; each is one of `hosts`, with itself as its only container."""
+    helpers_cpuset: str = ""
+    """CPUs of what loads and observes it, as `0-1,3`; empty for any."""
 
     @property
     def places(self) -> Places:
@@ -87,7 +90,9 @@ def compose_model(resolved: Mapping[str, Any], source: ComposeSource) -> Compose
     volumes = {name: int(parse_size(size)) for name, size in (ours.get("volumes") or {}).items()}
     hosts = {name: tuple(members) for name, members in declared.items()} if declared else _by_namespace(services)
     hosts |= {name: (name,) for name in nested}
-    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes, nested)
+    helpers = ours.get("helpers")
+    cpus = cpu_list(helpers["cpuset"]) if helpers else ""
+    return ComposeModel(services, tuple(resolved.get("networks") or {}), hosts, volumes, nested, cpus)
 
 
 def nested_hosts(resolved: Mapping[str, Any]) -> dict[str, Nested]:
@@ -152,6 +157,8 @@ def _check_extension(
     for key in value:
         if key not in _KEYS:
             yield source.problem(f"{EXTENSION}: unknown key {key!r}{nearest(key, _KEYS)}", EXTENSION, key)
+    if "helpers" in value:
+        yield from _check_helpers(value["helpers"], source)
     if "hosts" in value:
         yield from _check_hosts(value["hosts"], services, source)
     if "nested" in value:
@@ -162,6 +169,18 @@ def _check_extension(
         nested = value.get("nested")
         engines: dict[str, Any] = {data_volume(host): {} for host in nested} if isinstance(nested, Mapping) else {}
         yield from _check_volumes(value["volumes"], {**(resolved.get("volumes") or {}), **engines}, source)
+
+
+def _check_helpers(value: object, source: ComposeSource) -> Iterator[Problem]:
+    place = (EXTENSION, "helpers")
+    if not isinstance(value, Mapping) or list(value) != ["cpuset"]:
+        message = f"{EXTENSION}.helpers must be the CPUs of what loads and observes the topology, as {{cpuset: '1'}}"
+        yield source.problem(message, *place)
+        return
+    try:
+        cpu_list(value["cpuset"])
+    except ValueError as error:
+        yield source.problem(f"{EXTENSION}.helpers.cpuset: {error}", *place, "cpuset")
 
 
 def _check_volumes(wanted: object, declared: Mapping[str, Any], source: ComposeSource) -> Iterator[Problem]:

@@ -171,13 +171,17 @@ class DockerEngine:
         lane: str = "",
         agent: bool = False,
         cpu_shares: int = 1024,
+        cpuset: str = "",
     ) -> tuple[str, Channel]:
         """Start one of our helper containers, attached. (container id, channel); it is removed when it exits.
 
         `agent` gives it the engine host's process and network namespaces and the named capabilities, never
-        `--privileged`; otherwise it is an ordinary, unprivileged container in `network`.
+        `--privileged`; otherwise it is an ordinary, unprivileged container in `network`. `cpuset` is the CPUs that it
+        may use, as `0-1,3`; empty for any.
         """
         options: dict[str, Any] = {"auto_remove": True, "cpu_shares": cpu_shares, "mem_limit": "512m"}
+        if cpuset:
+            options["cpuset_cpus"] = cpuset
         if agent:
             options |= {
                 "pid_mode": "host",

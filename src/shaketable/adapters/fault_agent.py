@@ -159,7 +159,7 @@ class FaultAgent:
 class Witness:
     """The process that looks, one container beside the agent's. When it is gone, looks say so, and nothing else happens."""
 
-    def __init__(self, engine: DockerEngine, image: str, run: str) -> None:
+    def __init__(self, engine: DockerEngine, image: str, run: str, cpuset: str = "") -> None:
         self._caller = Caller()
         _, self._channel = engine.run_tool(
             name=f"st-{run}-witness-{secrets.token_hex(3)}",
@@ -170,6 +170,7 @@ class Witness:
             on_message=self._caller.on_message,
             on_close=self._caller.on_close,
             cpu_shares=4096,
+            cpuset=cpuset,
         )
         self._caller.call(self._channel, "hello")
 

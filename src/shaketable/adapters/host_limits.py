@@ -86,7 +86,8 @@ def _processes(value: object) -> int:
     return int(number)
 
 
-def _cpuset(value: object) -> str:
+def cpu_list(value: object) -> str:
+    """A list of CPUs as the kernel writes it, `0-1,3`. Raises ValueError."""
     text = ",".join(part.strip() for part in str(value).split(","))
     if not _CPU_LIST.fullmatch(text):
         raise ValueError(f"{value!r} is no list of CPUs, as in '0', '0-1' or '0,2'")
@@ -110,7 +111,7 @@ _READ: Final[Mapping[str, Callable[[object], float | str]]] = {
     "memory": _memory,
     "cpus": _cpus,
     "processes": _processes,
-    "cpuset": _cpuset,
+    "cpuset": cpu_list,
 }
 
 

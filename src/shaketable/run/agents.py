@@ -75,9 +75,9 @@ class AgentKeeper:
                 self._witness = Witness(self._engine, self._image, self._journal.run)
             return self._witness
 
-    def another_witness(self) -> Witness:
-        """A witness of the caller's own, whose looks wait for no others. Raises AgentError, EngineError."""
-        return Witness(self._engine, self._image, self._journal.run)
+    def another_witness(self, cpuset: str = "") -> Witness:
+        """A witness of the caller's own, whose looks wait for no others, on these CPUs. Raises AgentError, EngineError."""
+        return Witness(self._engine, self._image, self._journal.run, cpuset)
 
     def care(self, containers: Sequence[ContainerFacts]) -> None:
         """Containers to end should the harness vanish."""

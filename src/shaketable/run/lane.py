@@ -15,6 +15,7 @@ from shaketable.adapters.channel import Channel, Message
 from shaketable.adapters.compose import ComposeProject
 from shaketable.adapters.configured_limits import configured_limits
 from shaketable.adapters.docker_engine import ContainerFacts, DockerEngine
+from shaketable.adapters.fault_agent import Witness
 from shaketable.adapters.instances import Instances
 from shaketable.adapters.store import RunStore
 from shaketable.checks.steady import SteadyWatch
@@ -184,11 +185,11 @@ class Lane:
             told: dict[str, Any] = {"on_look": self._looked, "on_beat": self._beat}
             if containers:
                 limits = configured_limits(self.project)
-                witness = self.keeper.another_witness()
+                witness = self._witness()
                 self._beside.append(Running(containers, where, witness, configured=limits, **told))
             if databases:
                 told["on_error"] = self._unreadable
-                self._beside.append(Databases(databases, where, self.keeper.another_witness(), **told))
+                self._beside.append(Databases(databases, where, self._witness(), **told))
         return {n: h.model_dump() for n, h in described.items() if n not in containers and n not in databases}
 
     def _await_signs(self) -> None:
@@ -221,8 +222,12 @@ class Lane:
             network=network,
             on_message=on_message,
             cpu_shares=cpu_shares,
+            cpuset=self.project.model().helpers_cpuset,
         )
         return channel
+
+    def _witness(self) -> Witness:
+        return self.keeper.another_witness(self.project.model().helpers_cpuset)
 
     def stop(self) -> None:
         """Save the logs and take everything down. Harmless if nothing is up."""
