@@ -59,8 +59,11 @@ expectations:
 
 
 def figures(log: Log) -> dict[str, Any]:
-    """The p99 with and without, and the ratio of each pair, of the other host and of the spinning one."""
-    alone, shared = trial_of(log, OUTSIDE), trial_of(log, OUTSIDE, SPINNING)
+    """The p99 with and without, and the ratio of each pair, of the other host and of the spinning one; or why not."""
+    try:
+        alone, shared = trial_of(log, OUTSIDE), trial_of(log, OUTSIDE, SPINNING)
+    except RuntimeError as error:  # the figures of everything else are not lost for it
+        return {"invalid": str(error)}
     return {
         "turns": TURNS,
         "seconds_each": SECONDS,
