@@ -50,10 +50,9 @@ def test_what_is_used_up_is_the_targets_own(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["spin", "hog", "leak", "fork"])
 def test_only_what_is_the_faults_own_is_left_behind(kind: str) -> None:
-    """One process of the fault is residue; processes and memory that the target's own work took meanwhile are not."""
+    """One process of the fault is residue; those that the target's own work began meanwhile are not."""
     given = params(kind, **CATALOGUE[kind].example)
-    grown = {"pids": 40, "memory": 90 << 20}
-    assert residue(CATALOGUE[kind], seen(given, **grown)) == []
+    assert residue(CATALOGUE[kind], seen(given, pids=40)) == []
     assert residue(CATALOGUE[kind], seen(given, ours=1)) == ["web still has 1 of the fault's processes"]
 
 
@@ -148,3 +147,9 @@ def test_open_files_are_at_their_limit(soft: int, open_: int, effective: bool) -
     assert (witness(kind, Seen(TARGET, given, before, now)).at is not None) == effective
     assert bool(residue(kind, Seen(TARGET, given, before, now))) == (soft != 1024)
     assert kind.plan_for(TARGET, given).undo[0]["was"] == [[4, 5, 1024]]
+
+
+def test_what_stays_used_is_residue() -> None:
+    """Processes of the fault and memory that do not come back are named."""
+    left = residue(CATALOGUE["hog"], seen(params("hog", size="32 MiB"), memory=60 << 20, ours=9))
+    assert left == ["web still has 9 of the fault's processes", "web uses 60 MiB, 20 MiB before"]

@@ -168,8 +168,14 @@ def _shown(seen: Seen) -> str:
 
 
 def _left(seen: Seen) -> list[str]:
-    """None of our processes is in the target. What it uses itself may have changed meanwhile: it has work of its own."""
-    return [f"{name} still has {now['ours']} of the fault's processes" for name, now, _ in _rows(seen) if now["ours"]]
+    """None of our processes is in the target, and its memory is as before; it may use more CPU and processes of its own."""
+    left = []
+    for name, now, before in _rows(seen):
+        if now["ours"]:
+            left.append(f"{name} still has {now['ours']} of the fault's processes")
+        if now["memory"] > before["memory"] + (8 << 20):
+            left.append(f"{name} uses {show_size(now['memory'])}, {show_size(before['memory'])} before")
+    return left
 
 
 # Limits
